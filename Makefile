@@ -1,0 +1,32 @@
+# Everything a fresh machine needs is installed by these targets; `make help` lists them.
+
+WASM_TARGET := wasm32-wasip1
+WASM := dist/tse-route.wasm
+VENV := target/venv
+PYTHON := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: wasm
+wasm: ## Build dist/tse-route.wasm
+	cargo build --lib --release --no-default-features --target $(WASM_TARGET)
+	@mkdir -p dist
+	@cp target/$(WASM_TARGET)/release/tse_route.wasm $(WASM)
+	@ls -l $(WASM)
+
+$(VENV)/.installed: tests/requirements.txt
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.PHONY: demo
+demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, stop it
+	$(PYTHON) tests/envoy/demo.py
+
+.PHONY: run
+run: wasm $(VENV)/.installed ## The demo's Envoy, left running, with requests to try
+	$(PYTHON) tests/envoy/demo.py --keep

@@ -1,0 +1,254 @@
+//! What an operator writes.
+
+use super::condition::Condition;
+use super::read::{Field, Whole, keywords, mismatch, object};
+use super::report::Cursor;
+use super::values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text};
+use serde_json::Value;
+
+/// The most rules that a configuration may have.
+pub const MAX_RULES: usize = 10_000;
+/// The most upstreams that a rule may have.
+pub const MAX_UPSTREAMS: usize = 256;
+/// The name of the request header that carries the chosen upstream, unless configured.
+pub const DEFAULT_UPSTREAM_HEADER: &str = "x-tse-route-upstream";
+
+object! {
+    /// A whole configuration.
+    pub struct Config {
+        /// Free text.
+        description: Option<String> = { None },
+        /// The rules; the one with the largest `weight` whose condition holds decides.
+        rules: Vec<Rule> = { Vec::new() },
+        /// Stored lists of values that conditions refer to by `global_config_id`.
+        global_configs: Vec<GlobalConfig> = { Vec::new() },
+        /// How many bytes of a body are buffered for `body` conditions; a larger body has no parameters.
+        body_max_bytes: Whole<1, 16_777_216> = { Whole::new(65_536) },
+        /// The request header that carries the chosen upstream where the gateway routes by a header.
+        upstream_header: HeaderName = { HeaderName::known(DEFAULT_UPSTREAM_HEADER) },
+        /// The response headers that show the decision; `false` switches all off.
+        response_headers: ResponseHeaders = { ResponseHeaders::default() },
+        /// The gateway; `auto` finds it out at run time.
+        host: HostChoice = { HostChoice::Auto },
+        /// How the gateway is made to use the upstream; `header` only sets the request header.
+        route_by: RouteBy = { RouteBy::Auto },
+    }
+}
+
+keywords! {
+    /// The gateway that the filter runs in.
+    pub enum HostChoice {
+        /// Found out at run time.
+        Auto = "auto",
+        /// Kong Gateway.
+        Kong = "kong",
+        /// Envoy, and the gateways made of it.
+        Envoy = "envoy",
+    }
+}
+
+keywords! {
+    /// How the gateway is made to use the chosen upstream.
+    pub enum RouteBy {
+        /// The gateway's own way.
+        Auto = "auto",
+        /// Only by the request header `upstream_header`, for a tier behind that routes by it.
+        Header = "header",
+    }
+}
+
+object! {
+    /// One rule.
+    pub struct Rule {
+        /// A label for logs and metrics.
+        name: Option<String> = { None },
+        /// A disabled rule is validated and then ignored.
+        enabled: bool = { true },
+        /// The rule's priority: the larger is tried first, equal ones in the order of the list.
+        weight: Whole<0, 100> = { Whole::new(0) },
+        /// What a request must be like, by location; no item means always.
+        condition: Option<Condition> = { None },
+        /// Whether all items must hold (`AND`) or one is enough (`OR`).
+        match_type: MatchType = { MatchType::And },
+        /// The weighted upstreams that share the rule's traffic.
+        upstream: Upstreams = required,
+        /// What the weights of the upstreams are shares of.
+        weight_total: Whole<1, 1_000_000_000> = { Whole::new(100) },
+    }
+}
+
+keywords! {
+    /// How the items of a condition are combined.
+    pub enum MatchType {
+        /// All items must hold.
+        And = "AND",
+        /// One item is enough.
+        Or = "OR",
+    }
+}
+
+object! {
+    /// One of a rule's upstreams.
+    pub struct Upstream {
+        /// Kong Upstream or Envoy cluster; null or absent for the service's own upstream.
+        name: Option<UpstreamName> = { None },
+        /// The share of the rule's traffic, with at most two decimals; 0 means never.
+        weight: Share = { Share::whole(100) },
+        /// Changes to the request that goes to this upstream, as Gateway API's RequestHeaderModifier.
+        request_headers: Option<RequestHeaders> = { None },
+    }
+}
+
+object! {
+    /// Changes to the headers of a request: `remove`, then `set`, then `add`.
+    pub struct RequestHeaders {
+        /// Headers that replace what the client sent.
+        set: Vec<Header> = { Vec::new() },
+        /// Headers that are added to what the client sent.
+        add: Vec<Header> = { Vec::new() },
+        /// Names of headers that are removed.
+        remove: Vec<HeaderName> = { Vec::new() },
+    }
+}
+
+object! {
+    /// A header with its value.
+    pub struct Header {
+        /// The header's name.
+        name: HeaderName = required,
+        /// The header's value.
+        value: HeaderValue = required,
+    }
+}
+
+object! {
+    /// A stored list of values.
+    pub struct GlobalConfig {
+        /// What conditions refer to.
+        id: Text = required,
+        /// A label for people.
+        name: Option<String> = { None },
+        /// The values, separated by the delimiter.
+        value: Text = required,
+        /// What separates the values.
+        delimiter: Option<Delimiter> = { None },
+    }
+}
+
+keywords! {
+    /// What separates the values of `in` and `not in`.
+    pub enum Delimiter {
+        /// `,`
+        Comma = ",",
+        /// `;`
+        Semicolon = ";",
+        /// A space.
+        Space = " ",
+        /// A newline.
+        Newline = "\n",
+    }
+}
+
+/// A rule's upstreams: at least one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Upstreams(pub Vec<Upstream>);
+
+impl Field for Upstreams {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        const ACCEPTED: &str = "a list of upstreams, each with `name` and `weight`";
+        match value.as_array() {
+            None => {
+                mismatch(value, ACCEPTED, at);
+                Self::default()
+            }
+            Some(list) if list.is_empty() || list.len() > MAX_UPSTREAMS => {
+                at.error(format!(
+                    "found a list of {}; accepted is a list of 1 to {MAX_UPSTREAMS} upstreams",
+                    list.len()
+                ));
+                Self::default()
+            }
+            Some(_) => Self(Vec::read(value, at)),
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        super::schema::merged(
+            Vec::<Upstream>::schema(),
+            serde_json::json!({ "minItems": 1, "maxItems": MAX_UPSTREAMS }),
+        )
+    }
+}
+
+/// The name of an upstream: it travels in headers and in log lines, so it has no spaces and no control characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamName(pub String);
+
+impl Field for UpstreamName {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        let Some(name) = value.as_str() else {
+            mismatch(value, "the name of an upstream, or null for the service's own", at);
+            return Self::default();
+        };
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            at.error(format!(
+                "found {}; accepted is a name of visible ASCII characters without spaces, \
+                 or null for the service's own upstream",
+                super::read::quote(name)
+            ));
+        }
+        Self(name.to_owned())
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({ "type": "string", "pattern": "^[!-~]+$" })
+    }
+}
+
+/// The response headers that show the decision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ResponseHeaders {
+    /// All of them under their usual names.
+    #[default]
+    Usual,
+    /// None.
+    Off,
+    /// As named.
+    Named(ResponseHeaderNames),
+}
+
+object! {
+    /// Which response header shows what.
+    pub struct ResponseHeaderNames {
+        /// The header with the weight of the rule that decided; usually `X-Kong-Route-Rule`.
+        rule: HeaderSwitch = { HeaderSwitch::Usual },
+        /// The header with the name of the chosen upstream; usually `X-Kong-Route-Upstream`.
+        upstream: HeaderSwitch = { HeaderSwitch::Usual },
+        /// The header with the name of the rule that decided; none unless it is named here.
+        name: HeaderSwitch = { HeaderSwitch::Off },
+    }
+}
+
+impl Field for ResponseHeaders {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        match value {
+            Value::Bool(true) => Self::Usual,
+            Value::Bool(false) => Self::Off,
+            Value::Object(_) => Self::Named(ResponseHeaderNames::read(value, at)),
+            _ => {
+                mismatch(value, "`false`, or an object with `rule`, `upstream` and `name`", at);
+                Self::Usual
+            }
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        super::schema::merged(
+            ResponseHeaderNames::schema(),
+            serde_json::json!({ "type": ["object", "boolean"] }),
+        )
+    }
+}

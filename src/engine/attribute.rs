@@ -1,0 +1,204 @@
+//! Which part of a request a condition looks at.
+
+use super::parse::{authority, cookie, query};
+use super::request::{Body, Bytes, Request};
+use crate::config::{Item, Location, SystemKey};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// A part of a request; two items that look at the same part share one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Attribute {
+    /// A header, by its name in lower case.
+    Header(Box<str>),
+    Query(Box<[u8]>),
+    Cookie(Box<[u8]>),
+    /// A parameter of the body by its key, or the whole body.
+    Body(Option<Box<str>>),
+    Domain,
+    ClientIp,
+    HttpScheme,
+    Path,
+    Method,
+}
+
+impl Attribute {
+    /// The part that a sound item looks at.
+    pub(crate) fn of(location: Location, item: &Item) -> Self {
+        let key = item.key.as_deref().unwrap_or_default();
+        match location {
+            Location::Header => Self::Header(key.into()),
+            Location::Query => Self::Query(key.as_bytes().into()),
+            Location::Cookie => Self::Cookie(key.as_bytes().into()),
+            Location::Body => Self::Body((!key.is_empty()).then(|| key.into())),
+            Location::Path => Self::Path,
+            Location::Method => Self::Method,
+            Location::System => match SystemKey::from_word(key) {
+                Some(SystemKey::ClientIp) => Self::ClientIp,
+                Some(SystemKey::HttpScheme) => Self::HttpScheme,
+                Some(SystemKey::ClientUa) => Self::Header("user-agent".into()),
+                Some(SystemKey::Domain) | None => Self::Domain,
+            },
+        }
+    }
+
+    pub(crate) fn is_body(&self) -> bool {
+        matches!(self, Self::Body(_))
+    }
+
+    /// A configured value in the form that the attribute has: hosts and schemes are compared in
+    /// lower case, methods in upper case.
+    pub(crate) fn normalised<'v>(&self, value: &'v str) -> Cow<'v, str> {
+        match self {
+            Self::Domain | Self::HttpScheme => Cow::Owned(value.to_ascii_lowercase()),
+            Self::Method => Cow::Owned(value.to_ascii_uppercase()),
+            _ => Cow::Borrowed(value),
+        }
+    }
+}
+
+/// What is known of an attribute of one request.
+#[derive(Clone, Debug)]
+enum Slot<'r> {
+    Unread,
+    Absent,
+    /// The body has not arrived yet.
+    Pending,
+    Value(Bytes<'r>),
+    /// A piece of the request's target.
+    OfTarget(Range<usize>),
+    /// A piece of the joined cookies.
+    OfCookies(Range<usize>),
+    /// The body as a whole.
+    WholeBody,
+}
+
+/// The value of an attribute.
+pub(crate) enum Value<'s> {
+    Absent,
+    Present(&'s [u8]),
+    Pending,
+}
+
+/// A request's attributes: each is read when it is first asked for, and then remembered.
+pub(crate) struct Facts<'r, 't, R> {
+    request: &'r R,
+    attributes: &'t [Attribute],
+    slots: smallvec::SmallVec<[Slot<'r>; 8]>,
+    target: Option<Option<Bytes<'r>>>,
+    cookies: Option<Option<Bytes<'r>>>,
+    body: Option<super::body::Parsed<'r>>,
+}
+
+impl<'r, 't, R: Request> Facts<'r, 't, R> {
+    pub(crate) fn new(request: &'r R, attributes: &'t [Attribute]) -> Self {
+        Self {
+            request,
+            attributes,
+            slots: smallvec::smallvec![Slot::Unread; attributes.len()],
+            target: None,
+            cookies: None,
+            body: None,
+        }
+    }
+
+    /// What was seen of the body, if a rule asked for it.
+    pub(crate) fn body(&self) -> Option<&super::body::Parsed<'r>> {
+        self.body.as_ref()
+    }
+
+    /// The value of the attribute with this number.
+    pub(crate) fn value(&mut self, index: usize) -> Value<'_> {
+        if let Some(Slot::Unread) = self.slots.get(index)
+            && let Some(attribute) = self.attributes.get(index)
+        {
+            let read = self.read(attribute);
+            if let Some(slot) = self.slots.get_mut(index) {
+                *slot = read;
+            }
+        }
+        let bytes = match self.slots.get(index) {
+            None | Some(Slot::Unread | Slot::Absent) => None,
+            Some(Slot::Pending) => return Value::Pending,
+            Some(Slot::Value(bytes)) => Some(&**bytes),
+            Some(Slot::OfTarget(range)) => part(&self.target, range),
+            Some(Slot::OfCookies(range)) => part(&self.cookies, range),
+            Some(Slot::WholeBody) => self.body.as_ref().and_then(super::body::Parsed::whole),
+        };
+        bytes.map_or(Value::Absent, Value::Present)
+    }
+
+    fn read(&mut self, attribute: &Attribute) -> Slot<'r> {
+        let request = self.request;
+        match attribute {
+            Attribute::Header(name) => request.header(name).map_or(Slot::Absent, Slot::Value),
+            Attribute::Method => request.method().map_or(Slot::Absent, |method| {
+                Slot::Value(with_case(method, u8::is_ascii_lowercase, <[u8]>::to_ascii_uppercase))
+            }),
+            Attribute::HttpScheme => request.scheme().map_or(Slot::Absent, |scheme| {
+                Slot::Value(with_case(scheme, u8::is_ascii_uppercase, <[u8]>::to_ascii_lowercase))
+            }),
+            Attribute::ClientIp => request.client_address().map_or(Slot::Absent, Slot::Value),
+            Attribute::Domain => request.host().map_or(Slot::Absent, |host| {
+                let host = match host {
+                    Cow::Borrowed(host) => Cow::Borrowed(authority::without_port(host)),
+                    Cow::Owned(host) => Cow::Owned(authority::without_port(&host).to_vec()),
+                };
+                Slot::Value(with_case(host, u8::is_ascii_uppercase, <[u8]>::to_ascii_lowercase))
+            }),
+            Attribute::Path => match self.target() {
+                Some(target) => Slot::OfTarget(0..query::path_of(target).len()),
+                None => Slot::Absent,
+            },
+            Attribute::Query(name) => match self.target().map(|target| query::find(target, name)) {
+                Some(Some(query::Found::AsSent(range))) => Slot::OfTarget(range),
+                Some(Some(query::Found::Decoded(value))) => Slot::Value(Cow::Owned(value)),
+                Some(None) | None => Slot::Absent,
+            },
+            Attribute::Cookie(name) => {
+                let cookies = self.cookies.get_or_insert_with(|| request.cookies());
+                match cookies.as_deref().and_then(|cookies| cookie::find(cookies, name)) {
+                    Some(range) => Slot::OfCookies(range),
+                    None => Slot::Absent,
+                }
+            }
+            Attribute::Body(key) => self.read_body(key.as_deref()),
+        }
+    }
+
+    fn target(&mut self) -> Option<&[u8]> {
+        let request = self.request;
+        self.target.get_or_insert_with(|| request.target()).as_deref()
+    }
+
+    fn read_body(&mut self, key: Option<&str>) -> Slot<'r> {
+        let request = self.request;
+        let body = self.body.get_or_insert_with(|| super::body::Parsed::new(request.body()));
+        let Some(key) = key else {
+            return match body.raw() {
+                Body::Pending => Slot::Pending,
+                Body::Whole(_) => Slot::WholeBody,
+                Body::None | Body::Unreadable => Slot::Absent,
+            };
+        };
+        if *body.raw() == Body::Pending {
+            return Slot::Pending;
+        }
+        let parameter = body.parameter(key, || request.header("content-type"));
+        parameter.map_or(Slot::Absent, |value| Slot::Value(Cow::Owned(value)))
+    }
+}
+
+/// A piece of something that was read as a whole.
+fn part<'s>(whole: &'s Option<Option<Bytes<'_>>>, range: &Range<usize>) -> Option<&'s [u8]> {
+    whole.as_ref()?.as_deref()?.get(range.clone())
+}
+
+/// The bytes in the other case, copied only where one of them is in the wrong one.
+fn with_case(
+    bytes: Bytes<'_>,
+    is_wrong: fn(&u8) -> bool,
+    convert: fn(&[u8]) -> Vec<u8>,
+) -> Bytes<'_> {
+    if bytes.iter().any(is_wrong) { Cow::Owned(convert(&bytes)) } else { bytes }
+}

@@ -1,0 +1,119 @@
+//! The decision: which rule, and which of its upstreams.
+
+use super::attribute::{Facts, Value};
+use super::body::BodyFault;
+use super::request::{Random, Request};
+use super::table::{Item, Rule, Table};
+use super::weighted;
+
+/// What a request's way is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// No rule's condition holds: the request goes on untouched.
+    Unmatched,
+    /// A rule decides.
+    Routed(Choice),
+    /// It depends on the body, which has not arrived yet.
+    NeedsBody,
+}
+
+/// The rule that decides and its upstream, by their positions in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The position among [`Table::rules`].
+    pub rule: usize,
+    /// The position among [`Rule::targets`].
+    pub target: usize,
+}
+
+/// A decision, and what was seen on the way to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The decision.
+    pub outcome: Outcome,
+    /// Whether a rule asked for the body.
+    pub asked_for_body: bool,
+    /// Why the body that a rule asked for has no parameters.
+    pub body_fault: Option<BodyFault>,
+}
+
+/// Whether a condition holds, as far as it can be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    Yes,
+    No,
+    NeedsBody,
+}
+
+impl From<bool> for Holds {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+impl Table {
+    /// Decides a request: the first rule that holds, and one of its upstreams by weight.
+    ///
+    /// A pure function of the table, the request and the random number, which is drawn only where
+    /// a rule has more than one upstream to choose from.
+    pub fn decide(&self, request: &impl Request, random: &mut impl Random) -> Verdict {
+        let mut facts = Facts::new(request, &self.attributes);
+        let outcome = self
+            .rules
+            .iter()
+            .enumerate()
+            .find_map(|(position, rule)| match rule.holds(&mut facts) {
+                Holds::Yes => Some(rule.choose(position, random)),
+                Holds::No => None,
+                Holds::NeedsBody => Some(Outcome::NeedsBody),
+            })
+            .unwrap_or(Outcome::Unmatched);
+        Verdict {
+            outcome,
+            asked_for_body: facts.body().is_some(),
+            body_fault: facts.body().and_then(super::body::Parsed::fault),
+        }
+    }
+}
+
+impl Rule {
+    pub(super) fn holds<R: Request>(&self, facts: &mut Facts<'_, '_, R>) -> Holds {
+        if self.items.is_empty() {
+            return Holds::Yes;
+        }
+        // AND ends at the first item that does not hold, OR at the first that does.
+        let decisive = Holds::from(self.any);
+        let mut result = Holds::from(!self.any);
+        for item in &self.items {
+            match item.holds(facts) {
+                Holds::NeedsBody => result = Holds::NeedsBody,
+                found if found == decisive => return decisive,
+                _ => {}
+            }
+        }
+        result
+    }
+
+    fn choose(&self, position: usize, random: &mut impl Random) -> Outcome {
+        let target = match &*self.targets {
+            [_] => Some(0),
+            several => {
+                weighted::choose(several.iter().map(|t| t.share.in_hundredths()), random.next())
+            }
+        };
+        // The shares of a sound rule add up to more than 0, so that there is always a choice.
+        target
+            .map_or(Outcome::Unmatched, |target| Outcome::Routed(Choice { rule: position, target }))
+    }
+}
+
+impl Item {
+    pub(super) fn holds<R: Request>(&self, facts: &mut Facts<'_, '_, R>) -> Holds {
+        let holds = match facts.value(self.attribute) {
+            Value::Pending => return Holds::NeedsBody,
+            Value::Absent => false,
+            Value::Present(value) => self.test.holds(value),
+        };
+        Holds::from(holds != self.negated)
+    }
+}

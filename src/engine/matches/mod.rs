@@ -1,0 +1,50 @@
+//! What a condition asks of one value: one file per kind of match.
+
+mod address;
+mod list;
+mod ordered;
+mod path_prefix;
+mod pattern;
+
+pub(crate) use address::{Addresses, parse as parse_address};
+pub(crate) use list::{ValueList, split as split_list};
+pub(crate) use ordered::{Bound, Relation};
+pub(crate) use path_prefix::PathPrefix;
+pub(crate) use pattern::compile as compile_pattern;
+
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+use std::sync::Arc;
+
+/// A question to the value of an attribute, without its negation.
+#[derive(Clone, Debug)]
+pub(crate) enum Test {
+    Exists,
+    Equal(Box<[u8]>),
+    Ordered(Bound),
+    In(Arc<ValueList>),
+    Address(Arc<Addresses>),
+    Pattern(Box<Regex>),
+    Prefix(Box<[u8]>),
+    Suffix(Box<[u8]>),
+    Contains(Box<Finder<'static>>),
+    PathPrefix(PathPrefix),
+}
+
+impl Test {
+    /// Whether the test holds on the value of a present attribute.
+    pub(crate) fn holds(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Exists => true,
+            Self::Equal(expected) => **expected == *value,
+            Self::Ordered(bound) => bound.admits(value),
+            Self::In(list) => list.contains(value),
+            Self::Address(set) => parse_address(value).is_some_and(|address| set.contains(address)),
+            Self::Pattern(regex) => regex.is_match(value),
+            Self::Prefix(prefix) => value.starts_with(prefix),
+            Self::Suffix(suffix) => value.ends_with(suffix),
+            Self::Contains(finder) => finder.find(value).is_some(),
+            Self::PathPrefix(prefix) => prefix.matches(value),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! How the pieces of a request are taken apart: bytes in, bytes out, and nothing that a client
+//! sends is an error.
+
+pub(crate) mod authority;
+pub(crate) mod cookie;
+pub(crate) mod query;

@@ -1,0 +1,140 @@
+//! The query of a request's target, as forms encode it (WHATWG URL, section 5.1).
+
+use memchr::memchr;
+use std::ops::Range;
+
+/// The value of a parameter.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing to decode: this piece of the input.
+    AsSent(Range<usize>),
+    /// Decoded.
+    Decoded(Vec<u8>),
+}
+
+/// The path of a request's target: all before the query.
+pub(crate) fn path_of(target: &[u8]) -> &[u8] {
+    let end = target.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len());
+    target.get(..end).unwrap_or(target)
+}
+
+/// The first parameter of this name in the query of a request's target.
+pub(crate) fn find(target: &[u8], name: &[u8]) -> Option<Found> {
+    let start = memchr(b'?', target)? + 1;
+    let rest = target.get(start..)?;
+    let query = rest.get(..memchr(b'#', rest).unwrap_or(rest.len()))?;
+    match find_in_form(query, name)? {
+        Found::AsSent(range) => Some(Found::AsSent(range.start + start..range.end + start)),
+        decoded => Some(decoded),
+    }
+}
+
+/// The first parameter of this name in `a=1&b=2`.
+pub(crate) fn find_in_form(form: &[u8], name: &[u8]) -> Option<Found> {
+    let mut start = 0;
+    loop {
+        let rest = form.get(start..)?;
+        let length = memchr(b'&', rest).unwrap_or(rest.len());
+        let pair = rest.get(..length)?;
+        let equals = memchr(b'=', pair).unwrap_or(length);
+        if !pair.is_empty() && pair.get(..equals).is_some_and(|found| decodes_to(found, name)) {
+            let from = (equals + 1).min(length);
+            let value = pair.get(from..)?;
+            return Some(if needs_decoding(value) {
+                Found::Decoded(Decoder(value).collect())
+            } else {
+                Found::AsSent(start + from..start + length)
+            });
+        }
+        start += length + 1;
+    }
+}
+
+fn needs_decoding(text: &[u8]) -> bool {
+    memchr::memchr2(b'%', b'+', text).is_some()
+}
+
+fn decodes_to(encoded: &[u8], name: &[u8]) -> bool {
+    if needs_decoding(encoded) {
+        Decoder(encoded).eq(name.iter().copied())
+    } else {
+        encoded == name
+    }
+}
+
+/// Decodes `+` and percent-escapes; an escape that is none stays as it is.
+struct Decoder<'a>(&'a [u8]);
+
+impl Iterator for Decoder<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (byte, rest) = self.0.split_first()?;
+        self.0 = rest;
+        match byte {
+            b'+' => Some(b' '),
+            b'%' => {
+                let escaped = rest.split_first_chunk().and_then(|([high, low], rest)| {
+                    let hex = |digit: &u8| char::from(*digit).to_digit(16);
+                    Some((u8::try_from(hex(high)? * 16 + hex(low)?).ok()?, rest))
+                });
+                match escaped {
+                    Some((byte, rest)) => {
+                        self.0 = rest;
+                        Some(byte)
+                    }
+                    None => Some(b'%'),
+                }
+            }
+            other => Some(*other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_parameter_of_the_name_counts() {
+        let table: &[(&[u8], &[u8], Option<&[u8]>)] = &[
+            (b"/x?a=1", b"a", Some(b"1")),
+            (b"/x?a=1&a=2", b"a", Some(b"1")),
+            (b"/x?b=1&a=2", b"a", Some(b"2")),
+            (b"/x?a", b"a", Some(b"")),
+            (b"/x?a=", b"a", Some(b"")),
+            (b"/x?", b"a", None),
+            (b"/x", b"a", None),
+            (b"/x?a=1#a=2", b"a", Some(b"1")),
+            (b"/x?b#a=2", b"a", None),
+            (b"/x?a=b=c", b"a", Some(b"b=c")),
+            (b"/x?a=%20+x", b"a", Some(b"  x")),
+            (b"/x?a=%zz%4", b"a", Some(b"%zz%4")),
+            (b"/x?a=%", b"a", Some(b"%")),
+            (b"/x?a=%ff%00", b"a", Some(b"\xff\x00")),
+            (b"/x?a=\xff", b"a", Some(b"\xff")),
+            (b"/x?%61=1", b"a", Some(b"1")),
+            (b"/x?a+b=1", b"a b", Some(b"1")),
+            (b"/x?&&=&a=1", b"a", Some(b"1")),
+            (b"/x?a?=1&a=2", b"a", Some(b"2")),
+            (b"?a=1", b"a", Some(b"1")),
+            (b"", b"a", None),
+        ];
+        for (target, name, value) in table {
+            let found = find(target, name).map(|found| match found {
+                Found::AsSent(range) => target[range].to_vec(),
+                Found::Decoded(value) => value,
+            });
+            assert_eq!(found.as_deref(), *value, "{:?}", String::from_utf8_lossy(target));
+        }
+    }
+
+    #[test]
+    fn the_path_ends_before_the_query() {
+        for (target, path) in
+            [("/a/b?c", "/a/b"), ("/a", "/a"), ("?x", ""), ("/a#b?c", "/a"), ("*", "*")]
+        {
+            assert_eq!(path_of(target.as_bytes()), path.as_bytes());
+        }
+    }
+}

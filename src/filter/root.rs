@@ -1,0 +1,66 @@
+//! The life of a configuration.
+
+use super::plugin::Plugin;
+use super::stream::{Broken, Stream};
+use crate::host::abi::{self, Buffer};
+use crate::host::is_certainly_envoy;
+use crate::observe::log as output;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+use std::rc::Rc;
+
+/// The most faults that are logged one by one.
+const MOST_LINES: usize = 100;
+
+/// The root context: one configuration.
+#[derive(Default)]
+pub struct Root {
+    /// None while the configuration cannot be used.
+    plugin: Option<Rc<Plugin>>,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
+    /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
+    fn on_configure(&mut self, size: usize) -> bool {
+        output::adopt_level();
+        let json = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
+        match crate::load(&json) {
+            Ok(loaded) => {
+                for warning in loaded.report.warnings().take(MOST_LINES) {
+                    log::warn!("{warning}");
+                }
+                log::info!(
+                    "configuration loaded: rules={} enabled={} warnings={}",
+                    loaded.config.rules.len(),
+                    loaded.table.rules().len(),
+                    loaded.report.warnings().count(),
+                );
+                self.plugin = Some(Rc::new(Plugin::new(loaded)));
+                true
+            }
+            Err(report) => {
+                let count = report.errors().count();
+                log::error!("invalid-config: errors={count}; nothing is routed by it");
+                for error in report.errors().take(MOST_LINES) {
+                    log::error!("{error}");
+                }
+                self.plugin = None;
+                !is_certainly_envoy()
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.plugin {
+            Some(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
+            None => Box::new(Broken),
+        })
+    }
+}

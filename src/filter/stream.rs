@@ -1,0 +1,305 @@
+//! The life of a request.
+
+use super::plugin::Plugin;
+use super::request::{Draw, Incoming};
+use crate::config::{RequestHeaders, RouteBy};
+use crate::engine::{Body, BodyFault, Choice, Outcome, Verdict};
+use crate::host::abi::{self, Buffer, Map};
+use crate::host::{Host, Refusal, Routing};
+use crate::observe::effect::{ERROR_HEADER, Effect};
+use crate::observe::{log as output, metrics};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use std::borrow::Cow;
+use std::rc::Rc;
+
+/// One request.
+pub struct Stream {
+    plugin: Rc<Plugin>,
+    draw: Draw,
+    awaits: Awaits,
+    decided: Option<Choice>,
+    shown: Shown,
+    /// What the headers that a provisional decision has changed were before.
+    undo: Vec<(Box<str>, Option<Vec<u8>>)>,
+}
+
+/// Whether the decision waits for the body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    Nothing,
+    /// The request is held back; nothing of the body has come yet.
+    FirstBytes,
+    /// The request is held back; some of the body is there.
+    LastBytes,
+    /// The request goes on as if it had no body, until it comes.
+    Provisionally,
+}
+
+/// What the response is to show.
+#[derive(Clone, Copy)]
+enum Shown {
+    Nothing,
+    Decision(Choice),
+    Error(&'static str),
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let host = self.plugin.host();
+        let holds = host.holds_requests();
+        let body = if end_of_stream || !holds { Body::None } else { Body::Pending };
+        let verdict = self.decide(host, body);
+        if verdict.outcome == Outcome::NeedsBody {
+            self.awaits = Awaits::FirstBytes;
+            return Action::Pause;
+        }
+        if verdict.asked_for_body && !holds {
+            self.awaits = Awaits::Provisionally;
+        }
+        self.apply(host, verdict.outcome);
+        Action::Continue
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match self.awaits {
+            Awaits::Nothing => Action::Continue,
+            Awaits::Provisionally => self.decide_on_body(size),
+            Awaits::FirstBytes | Awaits::LastBytes if !end_of_stream && size <= self.limit() => {
+                self.awaits = Awaits::LastBytes;
+                Action::Pause
+            }
+            Awaits::FirstBytes | Awaits::LastBytes => self.decide_on_body(size),
+        }
+    }
+
+    /// Trailers end a body without a last piece of it.
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        match self.awaits {
+            Awaits::Nothing | Awaits::Provisionally => Action::Continue,
+            Awaits::FirstBytes | Awaits::LastBytes => self.decide_on_body(self.limit()),
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        match self.shown {
+            Shown::Nothing => {}
+            Shown::Decision(choice) => {
+                let effect = self.plugin.effects.of(choice);
+                for (name, value) in effect.map(Effect::response_headers).unwrap_or_default() {
+                    // A response that cannot be marked is still the right response.
+                    let _ = abi::set_header(Map::Response, name.as_bytes(), value.as_bytes());
+                }
+            }
+            Shown::Error(word) => {
+                if let Some(name) = self.plugin.effects.error_header() {
+                    let _ = abi::set_header(Map::Response, name.as_bytes(), word.as_bytes());
+                }
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if self.awaits == Awaits::FirstBytes {
+            output::error_once_a_minute(
+                "body-not-delivered",
+                "a request ended while a rule waited for its body; if this happens to every \
+                 request with a body, the plugin's configuration in Envoy lacks \
+                 `allow_on_headers_stop_iteration: true`",
+            );
+        }
+    }
+}
+
+impl Stream {
+    pub fn new(plugin: Rc<Plugin>) -> Self {
+        Self {
+            plugin,
+            draw: Draw::default(),
+            awaits: Awaits::Nothing,
+            decided: None,
+            shown: Shown::Nothing,
+            undo: Vec::new(),
+        }
+    }
+
+    /// The largest body that is looked at, in bytes.
+    fn limit(&self) -> usize {
+        usize::try_from(self.plugin.loaded.config.body_max_bytes.get()).unwrap_or(usize::MAX)
+    }
+
+    fn decide(&mut self, host: &dyn Host, body: Body<'_>) -> Verdict {
+        let incoming = Incoming { host, body };
+        let verdict = self.plugin.loaded.table.decide(&incoming, &mut self.draw);
+        match verdict.body_fault {
+            Some(BodyFault::Unreadable) => metrics::count_error(host, "body-unreadable"),
+            Some(BodyFault::Unparsable) => metrics::count_error(host, "body-unparsable"),
+            None => {}
+        }
+        verdict
+    }
+
+    /// The final decision, with the body of which `size` bytes are there.
+    fn decide_on_body(&mut self, size: usize) -> Action {
+        let host = self.plugin.host();
+        let limit = self.limit();
+        let body = match abi::buffer(Buffer::RequestBody, limit) {
+            Ok(bytes) if size <= limit => Body::Whole(Cow::Owned(bytes)),
+            Ok(_) | Err(_) => Body::Unreadable,
+        };
+        let outcome = self.decide(host, body).outcome;
+        if self.awaits != Awaits::Provisionally || self.differs(outcome) {
+            self.take_back(host);
+            self.apply(host, outcome);
+        }
+        self.awaits = Awaits::Nothing;
+        Action::Continue
+    }
+
+    fn differs(&self, outcome: Outcome) -> bool {
+        let choice = match outcome {
+            Outcome::Routed(choice) => Some(choice),
+            Outcome::Unmatched | Outcome::NeedsBody => None,
+        };
+        choice != self.decided
+    }
+
+    /// Makes a decision come true.
+    fn apply(&mut self, host: &dyn Host, outcome: Outcome) {
+        let plugin = Rc::clone(&self.plugin);
+        let header = plugin.loaded.config.upstream_header.as_str();
+        let by_header = plugin.loaded.config.route_by == RouteBy::Header;
+        let decision = match outcome {
+            Outcome::Routed(choice) => plugin.effects.of(choice).map(|effect| (choice, effect)),
+            Outcome::Unmatched | Outcome::NeedsBody => None,
+        };
+        let Some((choice, effect)) = decision else {
+            refuse_forged(host, header);
+            return;
+        };
+        let routing = match effect.upstream() {
+            Some(upstream) if by_header => {
+                match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
+                    Ok(()) => Routing::Taken,
+                    Err(_) => Routing::Refused(Refusal::HostFailure),
+                }
+            }
+            upstream => {
+                // Where the gateway routes by the header, the decision replaces a client's own.
+                if upstream.is_none() || !host.routes_by_header() {
+                    refuse_forged(host, header);
+                }
+                if by_header { Routing::Taken } else { host.route(header, effect) }
+            }
+        };
+        self.decided = Some(choice);
+        match routing {
+            Routing::Taken => self.shown = Shown::Decision(choice),
+            Routing::TakenAndShown => {}
+            Routing::RefusedAndShown => return,
+            Routing::Refused(refusal) => {
+                output::error_once_a_minute(refusal.word(), refusal.sentence());
+                metrics::count_error(host, refusal.word());
+                self.shown = Shown::Error(refusal.word());
+                return;
+            }
+        }
+        self.change_request(effect.request_headers());
+        if by_header || routing == Routing::Taken {
+            host.publish(effect);
+        }
+    }
+
+    /// Takes back a provisional decision that the body has overruled.
+    fn take_back(&mut self, host: &dyn Host) {
+        if self.decided.take().is_none() {
+            return;
+        }
+        for (name, value) in self.undo.drain(..) {
+            let undone = match value {
+                Some(value) => abi::set_header(Map::Request, name.as_bytes(), &value),
+                None => abi::remove_header(Map::Request, name.as_bytes()),
+            };
+            if undone.is_err() {
+                output::error_once_a_minute(
+                    Refusal::HostFailure.word(),
+                    "the gateway did not restore a request header",
+                );
+            }
+        }
+        self.shown = Shown::Nothing;
+        if self.plugin.loaded.config.route_by != RouteBy::Header {
+            host.unroute();
+        }
+    }
+
+    /// Changes the headers of the request: `remove`, then `set`, then `add`.
+    fn change_request(&mut self, changes: &RequestHeaders) {
+        if self.awaits == Awaits::Provisionally {
+            let set = changes.set.iter().chain(&changes.add).map(|header| &header.name);
+            for name in set.chain(&changes.remove) {
+                let before = abi::header(Map::Request, name.as_str().as_bytes());
+                self.undo.push((name.as_str().into(), before));
+            }
+        }
+        let removed = changes
+            .remove
+            .iter()
+            .map(|name| abi::remove_header(Map::Request, name.as_str().as_bytes()));
+        let set = changes.set.iter().map(|header| {
+            abi::set_header(
+                Map::Request,
+                header.name.as_str().as_bytes(),
+                header.value.0.as_bytes(),
+            )
+        });
+        let added = changes.add.iter().map(|header| {
+            abi::add_header(
+                Map::Request,
+                header.name.as_str().as_bytes(),
+                header.value.0.as_bytes(),
+            )
+        });
+        let failures = removed.chain(set).chain(added).filter(Result::is_err).count();
+        if failures > 0 {
+            output::error_once_a_minute(
+                Refusal::HostFailure.word(),
+                "the gateway refused to change a request header",
+            );
+        }
+    }
+}
+
+/// Removes a client's own internal header, and lets the gateway forget what it may have made of it.
+fn refuse_forged(host: &dyn Host, header: &str) {
+    if abi::header(Map::Request, header.as_bytes()).is_some() {
+        if abi::remove_header(Map::Request, header.as_bytes()).is_err() {
+            output::error_once_a_minute(
+                Refusal::HostFailure.word(),
+                "the gateway did not remove a client's own internal header",
+            );
+        }
+        host.forget_route();
+    }
+}
+
+/// A request under a configuration that cannot be used: the service's own upstream serves.
+pub struct Broken;
+
+impl Context for Broken {}
+
+impl HttpContext for Broken {
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        const REASON: &str = "invalid-config";
+        output::error_once_a_minute(
+            REASON,
+            "the configuration cannot be used, its faults were logged when it was loaded: \
+             the service's own upstream serves",
+        );
+        let _ = abi::set_header(Map::Response, ERROR_HEADER.as_bytes(), REASON.as_bytes());
+        Action::Continue
+    }
+}

@@ -1,0 +1,90 @@
+//! Envoy: a route reads the chosen cluster from a request header (`cluster_header`).
+
+use super::abi::{self, Map};
+use super::{Host, Refusal, Routing};
+use crate::observe::effect::Effect;
+
+/// Envoy, and the gateways made of it.
+pub struct Envoy;
+
+/// The one Envoy there is.
+pub static ENVOY: Envoy = Envoy;
+
+impl Host for Envoy {
+    /// Envoy hands over only the first of several headers; all of them are only in the whole map.
+    fn cookies(&self) -> Option<Vec<u8>> {
+        let headers = abi::headers(Map::Request).ok()?;
+        let mut cookies: Option<Vec<u8>> = None;
+        for (_, value) in abi::pairs(&headers).filter(|(name, _)| *name == b"cookie") {
+            match &mut cookies {
+                None => cookies = Some(value.to_vec()),
+                Some(cookies) => {
+                    cookies.push(b';');
+                    cookies.extend_from_slice(value);
+                }
+            }
+        }
+        cookies
+    }
+
+    fn authority(&self) -> Option<Vec<u8>> {
+        abi::header(Map::Request, b":authority")
+    }
+
+    /// Envoy keeps the scheme of the client in `x-forwarded-proto`, and overwrites what an
+    /// untrusted client sends there.
+    fn scheme(&self) -> Option<Vec<u8>> {
+        abi::header(Map::Request, b"x-forwarded-proto")
+            .or_else(|| abi::header(Map::Request, b":scheme"))
+    }
+
+    fn client_address(&self) -> Option<Vec<u8>> {
+        let mut address = abi::property(b"source\0address").ok()?;
+        // `1.2.3.4:5678` or `[::1]:5678`; a pipe has no port and no colon.
+        if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
+            address.truncate(colon);
+        }
+        Some(address)
+    }
+
+    fn holds_requests(&self) -> bool {
+        true
+    }
+
+    fn route(&self, header: &str, effect: &Effect) -> Routing {
+        let Some(upstream) = effect.upstream() else { return Routing::Taken };
+        if abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()).is_err() {
+            return Routing::Refused(Refusal::HostFailure);
+        }
+        // The route was picked before the filter ran; since Envoy 1.33 nothing picks it anew by itself.
+        match abi::call_foreign_function(b"clear_route_cache") {
+            Ok(()) => Routing::Taken,
+            Err(_) => Routing::Refused(Refusal::HostFailure),
+        }
+    }
+
+    fn routes_by_header(&self) -> bool {
+        true
+    }
+
+    fn unroute(&self) {
+        // Envoy holds a request until its decision is final.
+    }
+
+    fn forget_route(&self) {
+        // Refused only by a gateway that has no route cache, and then there is nothing to clear.
+        let _ = abi::call_foreign_function(b"clear_route_cache");
+    }
+
+    fn publish(&self, effect: &Effect) {
+        // `%FILTER_STATE(wasm.tse_route_upstream:PLAIN)%`; without it the access log shows `-`.
+        let _ = abi::set_property(b"tse_route_rule", effect.rule().as_bytes());
+        if let Some(upstream) = effect.upstream() {
+            let _ = abi::set_property(b"tse_route_upstream", upstream.as_bytes());
+        }
+    }
+
+    fn counts(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,139 @@
+//! Kong: its balancer has run before the filter does, so that another upstream takes the bridge
+//! plugin, which runs the balancer again.
+
+use super::abi::{self, Map, Status};
+use super::{Host, Refusal, Routing};
+use crate::config::HostChoice;
+use crate::observe::effect::Effect;
+
+/// A Kong Gateway.
+pub struct Kong {
+    switch: Switch,
+}
+
+/// What switches the upstream on this Kong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Switch {
+    /// The bridge plugin.
+    Bridge,
+    /// The property `kong.service.upstream`: the filter runs before the balancer.
+    Property,
+    /// Nothing: the property is accepted and ignored, or there is none.
+    Nothing,
+}
+
+static WITH_BRIDGE: Kong = Kong { switch: Switch::Bridge };
+static WITH_PROPERTY: Kong = Kong { switch: Switch::Property };
+static WITHOUT_SWITCH: Kong = Kong { switch: Switch::Nothing };
+
+/// Whether the gateway is Kong.
+pub(super) enum Found {
+    Kong(&'static Kong),
+    No,
+    /// The gateway gave no clear answer; the next request may get one.
+    Unclear,
+}
+
+/// Asks for Kong's version and for the bridge: once per worker, because each costs microseconds.
+pub(super) fn find(choice: HostChoice) -> Found {
+    let version = match abi::property(b"kong\0version") {
+        Ok(version) => version,
+        Err(Status::NOT_FOUND) if choice == HostChoice::Auto => return Found::No,
+        Err(_) if choice == HostChoice::Auto => return Found::Unclear,
+        Err(_) => Vec::new(),
+    };
+    let switch = if abi::property(b"kong\0tse_route\0bridge").is_ok() {
+        Switch::Bridge
+    } else if version.starts_with(b"3.6.") || version.starts_with(b"3.7.") {
+        Switch::Property
+    } else {
+        Switch::Nothing
+    };
+    Found::Kong(match switch {
+        Switch::Bridge => &WITH_BRIDGE,
+        Switch::Property => &WITH_PROPERTY,
+        Switch::Nothing => &WITHOUT_SWITCH,
+    })
+}
+
+impl Host for Kong {
+    /// nginx joins all Cookie headers in one variable.
+    fn cookies(&self) -> Option<Vec<u8>> {
+        abi::property(b"ngx\0http_cookie").ok()
+    }
+
+    /// Kong's `:authority` and `request.host` are the machine's own name.
+    fn authority(&self) -> Option<Vec<u8>> {
+        abi::header(Map::Request, b"host")
+    }
+
+    /// Honours X-Forwarded-Proto from trusted addresses only.
+    fn scheme(&self) -> Option<Vec<u8>> {
+        abi::property(b"kong\0request\0forwarded_scheme").ok()
+    }
+
+    /// After Kong's real-ip handling; without port.
+    fn client_address(&self) -> Option<Vec<u8>> {
+        abi::property(b"source\0address").ok()
+    }
+
+    /// A paused request hangs for good.
+    fn holds_requests(&self) -> bool {
+        false
+    }
+
+    fn route(&self, _header: &str, effect: &Effect) -> Routing {
+        match (self.switch, effect.upstream()) {
+            (Switch::Bridge, _) => {
+                if abi::set_property(b"kong\0tse_route\0route", effect.message()).is_err() {
+                    return Routing::Refused(Refusal::HostFailure);
+                }
+                if !effect.depends_on_result() {
+                    return Routing::TakenAndShown;
+                }
+                match abi::property(b"kong\0tse_route\0result").as_deref() {
+                    Ok(b"routed" | b"own") => Routing::TakenAndShown,
+                    _ => Routing::RefusedAndShown,
+                }
+            }
+            (Switch::Property | Switch::Nothing, None) => Routing::Taken,
+            (Switch::Property, Some(upstream)) => {
+                match abi::set_property(b"kong\0service\0upstream", upstream.as_bytes()) {
+                    Ok(()) => Routing::Taken,
+                    Err(_) => Routing::Refused(Refusal::HostFailure),
+                }
+            }
+            (Switch::Nothing, Some(_)) => Routing::Refused(Refusal::BridgeMissing),
+        }
+    }
+
+    fn routes_by_header(&self) -> bool {
+        false
+    }
+
+    fn unroute(&self) {
+        if self.switch == Switch::Bridge {
+            // A refusal leaves the earlier decision in force, which the bridge keeps showing.
+            let _ = abi::set_property(b"kong\0tse_route\0route", b"{}");
+        }
+    }
+
+    /// Kong picks its route before any filter runs and never again.
+    fn forget_route(&self) {}
+
+    fn publish(&self, effect: &Effect) {
+        if self.switch == Switch::Bridge {
+            return; // the bridge has done it
+        }
+        let _ = abi::set_property(b"kong\0ctx\0shared\0tse_route_rule", effect.rule().as_bytes());
+        if let Some(upstream) = effect.upstream() {
+            let path = b"kong\0ctx\0shared\0tse_route_upstream";
+            let _ = abi::set_property(path, upstream.as_bytes());
+        }
+    }
+
+    /// Under the name `tse-route` a metric of the filter would break Kong's `/metrics`.
+    fn counts(&self) -> bool {
+        false
+    }
+}

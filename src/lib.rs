@@ -1,0 +1,38 @@
+//! Conditional, weighted traffic splitting inside a gateway.
+//!
+//! A request flows one way, and the modules are the way it flows: [`config`] is what an operator
+//! writes, [`engine`] what it decides, `filter` when it is asked, `host` what the gateway can do.
+//! The last two exist only in the WebAssembly module that a gateway loads.
+
+pub mod config;
+pub mod engine;
+#[cfg(target_os = "wasi")]
+mod filter;
+#[cfg(target_os = "wasi")]
+mod host;
+#[cfg(target_os = "wasi")]
+mod observe;
+
+use config::{Config, Report};
+use engine::Table;
+
+/// A configuration that is ready to decide.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the operator wrote.
+    pub config: Config,
+    /// Its compiled form.
+    pub table: Table,
+    /// What the operator should know of it.
+    pub report: Report,
+}
+
+/// Reads and compiles a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, each fault with its place.
+pub fn load(json: &[u8]) -> Result<Loaded, Report> {
+    let (config, report) = config::parse(json);
+    let (table, report) = engine::compile(&config, report);
+    if report.is_usable() { Ok(Loaded { config, table, report }) } else { Err(report) }
+}
