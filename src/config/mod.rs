@@ -73,8 +73,9 @@ fn check(config: &Config, report: Report) -> Report {
 
 /// The weights of one rule are shares of `weight_total`.
 fn check_shares<'c>(rule: &'c Rule, at: &mut Cursor<'c>) {
+    let total_is_sound = at.field("weight_total", |at| at.is_sound());
     at.field("upstream", |at| {
-        if !at.is_sound() || rule.upstream.0.is_empty() {
+        if !total_is_sound || !at.is_sound() || rule.upstream.0.is_empty() {
             return;
         }
         let total = Share::whole(rule.weight_total.get());

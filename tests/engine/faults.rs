@@ -1,0 +1,263 @@
+//! What is wrong with a configuration: the place, what was found, what is accepted, all at once.
+
+use super::support::*;
+use serde_json::{Value, json};
+
+fn errors(config: &Value) -> Vec<String> {
+    let report = tse_route::load(config.to_string().as_bytes()).expect_err("faults");
+    report.errors().map(ToString::to_string).collect()
+}
+
+/// A configuration with one rule that has this condition.
+fn rule(condition: &Value) -> Value {
+    json!({ "rules": [{ "condition": condition, "upstream": [{ "name": "a" }] }] })
+}
+
+#[test]
+fn every_fault_has_its_place() {
+    let upstream = json!([{ "name": "a" }]);
+    let table: &[(Value, &str, &str)] = &[
+        (json!([]), "configuration", "a list; accepted is an object"),
+        (json!({ "rule": [] }), "rule", "did you mean `rules`?"),
+        (json!({ "rules": {} }), "rules", "an object; accepted is a list"),
+        (json!({ "rules": [7] }), "rules[0]", "the number 7"),
+        (json!({ "rules": [{}] }), "rules[0].upstream", "missing"),
+        (json!({ "rules": [{ "upstream": [] }] }), "rules[0].upstream", "a list of 0"),
+        (
+            json!({ "rules": [{ "upstream": upstream, "weight": 101 }] }),
+            "rules[0].weight",
+            "from 0 to 100",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "weight": -1 }] }),
+            "rules[0].weight",
+            "the number -1",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "weight": "22" }] }),
+            "rules[0].weight",
+            "the string \"22\"",
+        ),
+        (json!({ "rules": [{ "upstream": upstream, "weight": 1.5 }] }), "rules[0].weight", "1.5"),
+        (
+            json!({ "rules": [{ "upstream": upstream, "enabled": "yes" }] }),
+            "rules[0].enabled",
+            "`true` or `false`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "enabled": null }] }),
+            "rules[0].enabled",
+            "null",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "match_type": "and" }] }),
+            "rules[0].match_type",
+            "`AND`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "upstreams": [] }] }),
+            "rules[0].upstreams",
+            "did you mean `upstream`?",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "weight_total": 0 }] }),
+            "rules[0].weight_total",
+            "from 1",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "" }] }] }),
+            "rules[0].upstream[0].name",
+            "visible ASCII",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a b" }] }] }),
+            "rules[0].upstream[0].name",
+            "without spaces",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "weight": 0.001 }] }] }),
+            "rules[0].upstream[0].weight",
+            "two decimals",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "weight": -1 }] }] }),
+            "rules[0].upstream[0].weight",
+            "0 or more",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "weight": 60 }, { "name": "b", "weight": 40.01 }] }] }),
+            "rules[0].upstream",
+            "add up to 100.01; accepted is at most 100",
+        ),
+        (
+            json!({ "rules": [{ "enabled": false, "upstream": [{ "name": "a", "weight": 101 }] }] }),
+            "rules[0].upstream",
+            "add up to 101",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "set": [{ "name": "a b", "value": "" }] } }] }] }),
+            "rules[0].upstream[0].request_headers.set[0].name",
+            "the name of a header",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "add": [{ "name": "a" }] } }] }] }),
+            "rules[0].upstream[0].request_headers.add[0].value",
+            "missing",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "set": [{ "name": "a", "value": "x\r\ny: z" }] } }] }] }),
+            "rules[0].upstream[0].request_headers.set[0].value",
+            "without line breaks",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "remove": ["X-Tse-Route-Upstream"] } }] }] }),
+            "rules[0].upstream[0].request_headers.remove[0]",
+            "carries the chosen upstream",
+        ),
+        (rule(&json!({ "headers": [] })), "rules[0].condition.headers", "did you mean `header`?"),
+        (rule(&json!({ "header": "v" })), "rules[0].condition.header", "the string \"v\""),
+        (
+            rule(&json!({ "header": { "operator": "exists" } })),
+            "rules[0].condition.header.key",
+            "needs the name",
+        ),
+        (
+            rule(&json!({ "header": { "key": "a b", "operator": "exists" } })),
+            "rules[0].condition.header.key",
+            "name of a header",
+        ),
+        (
+            rule(&json!({ "header": { "key": ":path", "operator": "exists" } })),
+            "rules[0].condition.header.key",
+            "`path` looks at the path",
+        ),
+        (
+            rule(&json!({ "header": { "key": "a", "operator": "exists", "operater": "eq" } })),
+            "rules[0].condition.header.operater",
+            "did you mean `operator`?",
+        ),
+        (
+            rule(&json!({ "header": [{ "key": "a", "operator": "equals", "value": "" }] })),
+            "rules[0].condition.header[0].operator",
+            "\"equals\"",
+        ),
+        (
+            rule(&json!({ "header": [{ "key": "a", "operator": "not-in", "value": "" }] })),
+            "rules[0].condition.header[0].operator",
+            "did you mean `not in`?",
+        ),
+        (
+            rule(&json!({ "query": { "key": "a", "operator": "eq" } })),
+            "rules[0].condition.query.value",
+            "needs a `value`",
+        ),
+        (
+            rule(&json!({ "query": { "key": "a", "operator": "eq", "value": [] } })),
+            "rules[0].condition.query.value",
+            "a list",
+        ),
+        (
+            rule(
+                &json!({ "query": { "key": "a", "operator": "in", "value": "x", "delimiter": "|" } }),
+            ),
+            "rules[0].condition.query.delimiter",
+            "\"|\"",
+        ),
+        (
+            rule(&json!({ "query": { "key": "a", "operator": "lt", "value": "abc" } })),
+            "rules[0].condition.query.value",
+            "a decimal number",
+        ),
+        (
+            rule(&json!({ "query": { "key": "a", "operator": "regex", "value": "(" } })),
+            "rules[0].condition.query.value",
+            "unclosed group",
+        ),
+        (
+            rule(&json!({ "query": { "key": "a", "operator": "in", "global_config_id": "x" } })),
+            "rules[0].condition.query.global_config_id",
+            "an entry of `global_configs`",
+        ),
+        (
+            rule(&json!({ "system": { "key": "clientIp4", "operator": "exists" } })),
+            "rules[0].condition.system.key",
+            "did you mean `clientIP`?",
+        ),
+        (
+            rule(
+                &json!({ "system": { "key": "clientIP", "operator": "in", "value": "10.0.0.0/8,host" } }),
+            ),
+            "rules[0].condition.system.value",
+            "\"host\" is no address",
+        ),
+        (
+            rule(&json!({ "path": ["/a", { "operator": "eq", "value": "/b" }] })),
+            "rules[0].condition.path[1]",
+            "only strings",
+        ),
+        (
+            json!({ "global_configs": [{ "id": "a", "value": "" }, { "id": "a", "value": "" }] }),
+            "global_configs[1].id",
+            "a second time",
+        ),
+        (json!({ "global_configs": [{ "id": "a" }] }), "global_configs[0].value", "missing"),
+        (json!({ "body_max_bytes": 0 }), "body_max_bytes", "from 1"),
+        (json!({ "upstream_header": "a:b" }), "upstream_header", "the name of a header"),
+        (
+            json!({ "response_headers": { "rules": "a" } }),
+            "response_headers.rules",
+            "did you mean `rule`?",
+        ),
+        (json!({ "response_headers": 7 }), "response_headers", "the number 7"),
+        (json!({ "host": "nginx" }), "host", "`auto`, `kong` and `envoy`"),
+        (json!({ "route_by": "cookie" }), "route_by", "`auto` and `header`"),
+    ];
+    for (config, path, words) in table {
+        let errors = errors(config);
+        assert_eq!(errors.len(), 1, "{config} {errors:#?}");
+        assert!(errors[0].starts_with(&format!("{path}: ")), "{} is not at {path}", errors[0]);
+        assert!(errors[0].contains(words), "{} does not say {words}", errors[0]);
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let config = json!({
+        "rules": [
+            { "weight": 200, "condition": { "header": { "key": "a", "operator": "regex", "value": "[" } }, "upstream": [{ "name": "a", "weight": 300 }] },
+            { "condition": { "query": { "key": "b", "operator": "xx", "value": "1" } }, "upstream": [{ "nme": "a" }] },
+        ],
+        "hosts": "kong",
+    });
+    let paths: Vec<_> =
+        errors(&config).iter().map(|e| e.split(": ").next().unwrap().to_owned()).collect();
+    for path in [
+        "hosts",
+        "rules[0].weight",
+        "rules[0].condition.header.value",
+        "rules[0].upstream",
+        "rules[1].condition.query.operator",
+        "rules[1].upstream[0].nme",
+    ] {
+        assert!(paths.iter().any(|found| found == path), "{path} is not among {paths:?}");
+    }
+    assert_eq!(paths.len(), 6, "{paths:?}");
+}
+
+#[test]
+fn text_that_is_no_json_is_told_with_its_line() {
+    let report = tse_route::load(b"{\n  \"rules\": [,]\n}").expect_err("a fault");
+    assert!(report.to_string().contains("line 2 column 13"), "{report}");
+}
+
+#[test]
+fn limits_are_limits() {
+    let one = json!({ "upstream": [{ "name": "a" }] });
+    assert_eq!(errors(&json!({ "rules": vec![one; 10_001] })).len(), 1);
+    let item = json!({ "key": "a", "operator": "exists" });
+    let upstreams = vec![json!({ "name": "a", "weight": 0 }); 257];
+    let too_many = json!({ "rules": [
+        { "condition": { "header": vec![item; 1_001] }, "upstream": upstreams },
+    ] });
+    assert_eq!(errors(&too_many).len(), 2);
+}

@@ -1,0 +1,11 @@
+//! What a configuration means: requests and decisions, on every target that the engine runs on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod faults;
+mod operators;
+mod properties;
+mod reading;
+mod seed;
+mod selection;
+mod support;
