@@ -1,6 +1,7 @@
 //! What an operator writes.
 
 use super::condition::Condition;
+use super::delivery::{CircuitBreaker, CookieName, CookiePath, HashOn, Rollout};
 use super::read::{Field, Whole, keywords, mismatch, object};
 use super::report::Cursor;
 use super::values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text};
@@ -32,6 +33,8 @@ object! {
         host: HostChoice = { HostChoice::Auto },
         /// How the gateway is made to use the upstream; `header` only sets the request header.
         route_by: RouteBy = { RouteBy::Auto },
+        /// Whether circuit breakers count in the gateway's shared memory, so that all workers act as one.
+        shared_memory: bool = { false },
     }
 }
 
@@ -74,6 +77,26 @@ object! {
         upstream: Upstreams = required,
         /// What the weights of the upstreams are shares of.
         weight_total: Whole<1, 1_000_000_000> = { Whole::new(100) },
+        /// What a client is recognised by, so that it stays with its upstream.
+        hash_on: HashOn = { HashOn::None },
+        /// The header of `hash_on: header`.
+        hash_on_header: Option<HeaderName> = { None },
+        /// The cookie of `hash_on: cookie`, and of `hash_fallback: cookie`.
+        hash_on_cookie: Option<CookieName> = { None },
+        /// The path of the cookie that is issued.
+        hash_on_cookie_path: CookiePath = { CookiePath::default() },
+        /// The query parameter of `hash_on: query_arg`.
+        hash_on_query_arg: Option<String> = { None },
+        /// What a client is recognised by where `hash_on` finds nothing.
+        hash_fallback: HashOn = { HashOn::None },
+        /// The header of `hash_fallback: header`.
+        hash_fallback_header: Option<HeaderName> = { None },
+        /// The query parameter of `hash_fallback: query_arg`.
+        hash_fallback_query_arg: Option<String> = { None },
+        /// Weights that change by the clock.
+        rollout: Option<Rollout> = { None },
+        /// When an upstream is taken out by itself.
+        circuit_breaker: Option<CircuitBreaker> = { None },
     }
 }
 

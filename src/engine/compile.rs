@@ -1,12 +1,16 @@
 //! From a configuration to a table: all work that does not depend on a request is done here, once.
 
 use super::attribute::Attribute;
+use super::breaker::Policy;
 use super::matches::{
     Addresses, Bound, PathPrefix, Relation, Test, ValueList, compile_pattern, split_list,
 };
-use super::table::{Item, Rule, Table, Target};
+use super::rollout::Rollout;
+use super::sticky;
+use super::table::{Item, Rule, RuleBreaker, Shares, Sticky, StickyCookie, Table, Target};
 use crate::config::{
-    self, Config, Cursor, Delimiter, Location, MatchType, Operator, Report, Share, quote,
+    self, Config, Cursor, Delimiter, HashOn, Location, MatchType, Operator, Report, RequestHeaders,
+    Share, quote,
 };
 use hashbrown::HashMap;
 use memchr::memmem::Finder;
@@ -29,7 +33,19 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
     });
     // Stable: rules of one priority keep their order.
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.weight));
-    (Table { rules, attributes: compiler.attributes }, at.finish())
+    let breakers = number_breakers(&mut rules);
+    (Table { rules, attributes: compiler.attributes, breakers }, at.finish())
+}
+
+/// Numbers the circuit breakers in the order of the rules; returns how many there are.
+fn number_breakers(rules: &mut [Rule]) -> usize {
+    rules.iter_mut().fold(0, |next, rule| match &mut rule.breaker {
+        Some(breaker) => {
+            breaker.first = next;
+            next + rule.targets.len()
+        }
+        None => next,
+    })
 }
 
 /// Lists that several items share are compiled once.
@@ -74,14 +90,77 @@ impl<'c> Compiler<'c> {
         items.sort_by_key(|item| {
             self.attributes.get(item.attribute).is_some_and(Attribute::is_body)
         });
+        let fallback = rule.circuit_breaker.as_ref().and_then(|breaker| breaker.fallback.as_ref());
+        let targets = targets(rule, fallback.map(|name| name.0.as_str()));
+        let names: Vec<Option<&str>> = targets.iter().map(Target::name).collect();
+        let shares: Shares = targets.iter().map(|target| target.share.in_hundredths()).collect();
+        let total = Share::whole(rule.weight_total.get()).in_hundredths();
+        let rollout =
+            rule.rollout.as_ref().map(|rollout| Rollout::compile(rollout, &names, &shares, total));
+        let breaker = rule.circuit_breaker.as_ref().map(|breaker| RuleBreaker {
+            policy: Policy::new(breaker),
+            first: 0,
+            fallback: fallback
+                .and_then(|fallback| names.iter().position(|name| *name == Some(&*fallback.0))),
+        });
         Rule {
             index,
             name: rule.name.as_deref().map(Box::from),
             weight: u8::try_from(rule.weight.get()).unwrap_or(u8::MAX),
             any: rule.match_type == MatchType::Or,
             items: items.into(),
-            targets: targets(rule),
+            sticky: self.sticky(rule),
+            targets,
+            shares,
+            rollout,
+            breaker,
         }
+    }
+
+    fn sticky(&mut self, rule: &config::Rule) -> Option<Sticky> {
+        let own = self.hash_source(
+            rule.hash_on,
+            rule,
+            rule.hash_on_header.as_ref(),
+            rule.hash_on_query_arg.as_deref(),
+        )?;
+        let fallback = self.hash_source(
+            rule.hash_fallback,
+            rule,
+            rule.hash_fallback_header.as_ref(),
+            rule.hash_fallback_query_arg.as_deref(),
+        );
+        let issues = [rule.hash_on, rule.hash_fallback].contains(&HashOn::Cookie);
+        let cookie = rule.hash_on_cookie.as_ref().filter(|_| issues).map(|name| StickyCookie {
+            name: name.0.as_str().into(),
+            path: rule.hash_on_cookie_path.0.as_str().into(),
+        });
+        Some(Sticky {
+            seed: sticky::seed(rule.name.as_deref().unwrap_or_default()),
+            sources: std::iter::once(own).chain(fallback).collect(),
+            cookie,
+        })
+    }
+
+    /// The position of the attribute that a client is recognised by.
+    fn hash_source(
+        &mut self,
+        source: HashOn,
+        rule: &config::Rule,
+        header: Option<&config::HeaderName>,
+        query_arg: Option<&str>,
+    ) -> Option<usize> {
+        let attribute = match source {
+            HashOn::None => return None,
+            HashOn::Header => Attribute::Header(header?.as_str().into()),
+            HashOn::Cookie => Attribute::Cookie(rule.hash_on_cookie.as_ref()?.0.as_bytes().into()),
+            HashOn::QueryArg => Attribute::Query(query_arg?.as_bytes().into()),
+            HashOn::Ip => Attribute::ClientIp,
+            // Kong's authentication plugins set it; no property tells the consumer.
+            HashOn::Consumer => Attribute::Header("x-consumer-id".into()),
+            HashOn::Path => Attribute::Path,
+        };
+        Some(self.position(attribute))
     }
 
     /// Compiles an item; none where something is wrong with it.
@@ -197,19 +276,39 @@ fn share<T>(
     Ok(made)
 }
 
-/// A rule's upstreams; the share that none of them got is the service's own.
-fn targets(rule: &config::Rule) -> Box<[Target]> {
-    let listed = rule.upstream.0.iter().map(|upstream| Target {
-        name: upstream.name.as_ref().map(|name| name.0.as_str().into()),
-        share: upstream.weight,
-        request_headers: upstream.request_headers.clone().unwrap_or_default(),
-    });
-    let mut targets: Vec<Target> = listed.collect();
+/// A rule's upstreams; the share that none of them got is the service's own. It stands last, and it
+/// also stands there without a share where weights may change, so that nothing is ever left over.
+fn targets(rule: &config::Rule, fallback: Option<&str>) -> Box<[Target]> {
+    let mut targets: Vec<Target> = Vec::new();
+    let mut push = |name: Option<&str>, share: Share, request_headers: RequestHeaders| {
+        let again = targets.iter().filter(|target| target.name() == name).count();
+        let mut hash_name = name.unwrap_or_default().to_owned();
+        if again > 0 {
+            hash_name.push_str(&format!("#{}", again + 1));
+        }
+        targets.push(Target {
+            name: name.map(Box::from),
+            hash_name: hash_name.into_bytes().into(),
+            share,
+            request_headers,
+        });
+    };
+    let mut given = 0;
+    for upstream in &rule.upstream.0 {
+        let headers = upstream.request_headers.clone().unwrap_or_default();
+        push(upstream.name.as_ref().map(|name| name.0.as_str()), upstream.weight, headers);
+        given += upstream.weight.in_hundredths();
+    }
+    let is_listed = |name| {
+        rule.upstream.0.iter().any(|upstream| upstream.name.as_ref().is_some_and(|n| n.0 == name))
+    };
+    if let Some(name) = fallback.filter(|name| !is_listed(*name)) {
+        push(Some(name), Share::default(), RequestHeaders::default());
+    }
     let total = Share::whole(rule.weight_total.get()).in_hundredths();
-    let given: u64 = targets.iter().map(|target| target.share.in_hundredths()).sum();
-    if let Some(rest) = total.checked_sub(given).filter(|rest| *rest > 0) {
-        let share = Share::hundredths(rest);
-        targets.push(Target { name: None, share, request_headers: Default::default() });
+    let rest = total.saturating_sub(given);
+    if rest > 0 || rule.rollout.is_some() || rule.circuit_breaker.is_some() {
+        push(None, Share::hundredths(rest), RequestHeaders::default());
     }
     targets.into()
 }

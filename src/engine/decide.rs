@@ -2,9 +2,8 @@
 
 use super::attribute::{Facts, Value};
 use super::body::BodyFault;
-use super::request::{Random, Request};
+use super::request::{Request, World};
 use super::table::{Item, Rule, Table};
-use super::weighted;
 
 /// What a request's way is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +34,8 @@ pub struct Verdict {
     pub asked_for_body: bool,
     /// Why the body that a rule asked for has no parameters.
     pub body_fault: Option<BodyFault>,
+    /// The value of the cookie that the client is to be given, to be written in hexadecimal.
+    pub issued: Option<u128>,
 }
 
 /// Whether a condition holds, as far as it can be known.
@@ -54,16 +55,21 @@ impl From<bool> for Holds {
 impl Table {
     /// Decides a request: the first rule that holds, and one of its upstreams by weight.
     ///
-    /// A pure function of the table, the request and the random number, which is drawn only where
-    /// a rule has more than one upstream to choose from.
-    pub fn decide(&self, request: &impl Request, random: &mut impl Random) -> Verdict {
+    /// A pure function of the table, the request and the world, of which nothing is asked that
+    /// the rule does not need: no random number by a rule with a single upstream, no time by one
+    /// whose weights do not change.
+    pub fn decide(&self, request: &impl Request, world: &mut impl World) -> Verdict {
         let mut facts = Facts::new(request, &self.attributes);
+        let mut issued = None;
         let outcome = self
             .rules
             .iter()
             .enumerate()
             .find_map(|(position, rule)| match rule.holds(&mut facts) {
-                Holds::Yes => Some(rule.choose(position, random)),
+                Holds::Yes => {
+                    let target = rule.choose(&mut facts, world, &mut issued);
+                    Some(Outcome::Routed(Choice { rule: position, target }))
+                }
                 Holds::No => None,
                 Holds::NeedsBody => Some(Outcome::NeedsBody),
             })
@@ -72,6 +78,7 @@ impl Table {
             outcome,
             asked_for_body: facts.body().is_some(),
             body_fault: facts.body().and_then(super::body::Parsed::fault),
+            issued,
         }
     }
 }
@@ -92,18 +99,6 @@ impl Rule {
             }
         }
         result
-    }
-
-    fn choose(&self, position: usize, random: &mut impl Random) -> Outcome {
-        let target = match &*self.targets {
-            [_] => Some(0),
-            several => {
-                weighted::choose(several.iter().map(|t| t.share.in_hundredths()), random.next())
-            }
-        };
-        // The shares of a sound rule add up to more than 0, so that there is always a choice.
-        target
-            .map_or(Outcome::Unmatched, |target| Outcome::Routed(Choice { rule: position, target }))
     }
 }
 

@@ -5,16 +5,22 @@
 
 mod attribute;
 mod body;
+mod breaker;
+mod choose;
 mod compile;
 mod decide;
 mod matches;
 mod parse;
 mod request;
+mod rollout;
+mod sticky;
 mod table;
 mod weighted;
 
 pub use body::BodyFault;
+pub use breaker::{Admission, Answers, Breaker, Policy};
+pub use choose::format_id;
 pub use compile::compile;
 pub use decide::{Choice, Outcome, Verdict};
-pub use request::{Body, Bytes, Random, Request};
-pub use table::{Rule, Table, Target};
+pub use request::{Body, Bytes, Request, World};
+pub use table::{Rule, StickyCookie, Table, Target};

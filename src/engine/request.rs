@@ -1,5 +1,6 @@
 //! What the engine asks of the world around it.
 
+use super::breaker::{Admission, Policy};
 use std::borrow::Cow;
 
 /// Bytes of a request: borrowed where the request lies in memory, owned where a host handed them over.
@@ -39,14 +40,28 @@ pub enum Body<'r> {
     Whole(Bytes<'r>),
 }
 
-/// Where random numbers come from.
-pub trait Random {
-    /// The next number, evenly distributed over all 64 bits.
-    fn next(&mut self) -> u64;
+/// What a decision depends on besides the table and the request.
+pub trait World {
+    /// The time of day, in milliseconds since the epoch; asked only by rules with a rollout or a
+    /// circuit breaker.
+    fn now(&self) -> u64;
+    /// The next random number, evenly distributed over all 64 bits.
+    fn random(&mut self) -> u64;
+    /// What the circuit breaker with this number lets through.
+    fn admission(&mut self, breaker: usize, policy: &Policy) -> Admission;
 }
 
-impl<F: FnMut() -> u64> Random for F {
-    fn next(&mut self) -> u64 {
+/// A source of random numbers alone: a world at the epoch, in which nothing fails.
+impl<F: FnMut() -> u64> World for F {
+    fn now(&self) -> u64 {
+        0
+    }
+
+    fn random(&mut self) -> u64 {
         self()
+    }
+
+    fn admission(&mut self, _: usize, _: &Policy) -> Admission {
+        Admission::Closed
     }
 }

@@ -1,9 +1,15 @@
 //! The compiled form of a configuration.
 
 use super::attribute::Attribute;
+use super::breaker::Policy;
 use super::decide::Choice;
 use super::matches::Test;
+use super::request::World;
+use super::rollout::Rollout;
 use crate::config::{RequestHeaders, Share};
+
+/// The weights of a rule's upstreams, in hundredths.
+pub(super) type Shares = smallvec::SmallVec<[u64; 8]>;
 
 /// A configuration, compiled once and asked many times.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +18,8 @@ pub struct Table {
     pub(super) rules: Vec<Rule>,
     /// The parts of a request that the rules look at, each once.
     pub(super) attributes: Vec<Attribute>,
+    /// How many circuit breakers the rules have.
+    pub(super) breakers: usize,
 }
 
 impl Table {
@@ -23,6 +31,23 @@ impl Table {
     /// The rule of a choice.
     pub fn rule(&self, choice: Choice) -> Option<&Rule> {
         self.rules.get(choice.rule)
+    }
+
+    /// How many circuit breakers the rules have: one for each upstream of a rule that has any.
+    pub fn breakers(&self) -> usize {
+        self.breakers
+    }
+
+    /// The circuit breaker of a choice: its number and what it goes by.
+    pub fn breaker(&self, choice: Choice) -> Option<(usize, &Policy)> {
+        let breaker = self.rule(choice)?.breaker.as_ref()?;
+        Some((breaker.first + choice.target, &breaker.policy))
+    }
+
+    /// What the circuit breaker with this number goes by.
+    pub fn policy(&self, breaker: usize) -> Option<&Policy> {
+        let mut owners = self.rules.iter().filter_map(|rule| rule.breaker.as_ref());
+        owners.rfind(|owner| owner.first <= breaker).map(|owner| &owner.policy)
     }
 
     /// The upstream of a choice.
@@ -42,6 +67,40 @@ pub struct Rule {
     /// Items that look at the body come last: often the others decide without it.
     pub(super) items: Box<[Item]>,
     pub(super) targets: Box<[Target]>,
+    /// The configured weights of the targets.
+    pub(super) shares: Shares,
+    pub(super) sticky: Option<Sticky>,
+    pub(super) rollout: Option<Rollout>,
+    pub(super) breaker: Option<RuleBreaker>,
+}
+
+/// How clients are recognised.
+#[derive(Clone, Debug)]
+pub(super) struct Sticky {
+    pub(super) seed: u64,
+    /// The positions of the attributes that are the key, the preferred one first.
+    pub(super) sources: smallvec::SmallVec<[usize; 2]>,
+    /// The cookie that is issued where there is no key.
+    pub(super) cookie: Option<StickyCookie>,
+}
+
+/// The cookie of `hash_on: cookie`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StickyCookie {
+    /// Its name.
+    pub name: Box<str>,
+    /// The path that it is sent for.
+    pub path: Box<str>,
+}
+
+/// The circuit breakers of a rule's upstreams.
+#[derive(Clone, Debug)]
+pub(super) struct RuleBreaker {
+    pub(super) policy: Policy,
+    /// The number of the first upstream's; the others follow.
+    pub(super) first: usize,
+    /// The position of the upstream that takes the share of one that is out.
+    pub(super) fallback: Option<usize>,
 }
 
 impl Rule {
@@ -64,12 +123,30 @@ impl Rule {
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
+
+    /// When the rule's weights change for the last time, in milliseconds since the epoch.
+    pub fn rollout_end(&self) -> Option<u64> {
+        self.rollout.as_ref().map(Rollout::end)
+    }
+
+    /// The weights of the rule's upstreams at this moment.
+    pub fn shares(&self, world: &mut impl World) -> Vec<Share> {
+        let weights = self.weights(world).unwrap_or_else(|| self.shares.clone());
+        weights.into_iter().map(Share::hundredths).collect()
+    }
+
+    /// The cookie that the rule issues to clients that have none.
+    pub fn cookie(&self) -> Option<&StickyCookie> {
+        self.sticky.as_ref()?.cookie.as_ref()
+    }
 }
 
 /// One of a rule's upstreams.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub(super) name: Option<Box<str>>,
+    /// What the upstream is called in the hash.
+    pub(super) hash_name: Box<[u8]>,
     pub(super) share: Share,
     pub(super) request_headers: RequestHeaders,
 }

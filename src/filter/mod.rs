@@ -1,5 +1,6 @@
 //! When the filter is asked: the life of a configuration and of a request.
 
+mod breakers;
 mod plugin;
 mod request;
 mod root;
@@ -10,5 +11,5 @@ use root::Root;
 
 proxy_wasm::main! {{
     log::install();
-    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+    proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
 }}

@@ -1,10 +1,11 @@
 //! A request as the engine reads it: each piece is a call to the gateway.
 
-use crate::engine::{Body, Bytes, Random, Request};
+use super::breakers::Breakers;
+use crate::engine::{Admission, Body, Bytes, Policy, Request, World};
 use crate::host::Host;
 use crate::host::abi::{self, Map};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 /// The request at hand.
 pub struct Incoming<'h> {
@@ -60,13 +61,62 @@ fn seed() -> u64 {
     abi::random().unwrap_or_else(abi::now)
 }
 
-/// The random number of one request: drawn when it is first needed, and the same ever after, so
-/// that a request that is decided twice does not change sides by chance.
+/// The random numbers of one request: drawn when they are first needed, and the same when the
+/// request is decided again, so that it does not change sides by chance.
 #[derive(Default)]
-pub struct Draw(Option<u64>);
+pub struct Draws {
+    drawn: smallvec::SmallVec<[u64; 3]>,
+    used: usize,
+}
 
-impl Random for Draw {
+impl Draws {
+    /// Starts over with the same numbers.
+    pub fn rewind(&mut self) {
+        self.used = 0;
+    }
+
     fn next(&mut self) -> u64 {
-        *self.0.get_or_insert_with(|| RANDOM.with_borrow_mut(|random| random.u64(..)))
+        let number = match self.drawn.get(self.used) {
+            Some(number) => *number,
+            None => {
+                let number = RANDOM.with_borrow_mut(|random| random.u64(..));
+                self.drawn.push(number);
+                number
+            }
+        };
+        self.used += 1;
+        number
+    }
+}
+
+/// What a decision depends on besides the request.
+pub struct Surroundings<'s> {
+    pub host: &'s dyn Host,
+    pub breakers: &'s Breakers,
+    pub draws: &'s mut Draws,
+    pub clock: &'s Clock,
+}
+
+impl World for Surroundings<'_> {
+    fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    fn random(&mut self) -> u64 {
+        self.draws.next()
+    }
+
+    fn admission(&mut self, breaker: usize, policy: &Policy) -> Admission {
+        self.breakers.admission(self.host, breaker, policy, self.clock.now())
+    }
+}
+
+/// The time of one step of a request, asked for at most once; in milliseconds since the epoch.
+#[derive(Default)]
+pub struct Clock(OnceCell<u64>);
+
+impl Clock {
+    pub fn now(&self) -> u64 {
+        *self.0.get_or_init(|| abi::now() / 1_000_000)
     }
 }

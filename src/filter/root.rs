@@ -13,10 +13,16 @@ use std::rc::Rc;
 const MOST_LINES: usize = 100;
 
 /// The root context: one configuration.
-#[derive(Default)]
 pub struct Root {
+    id: u32,
     /// None while the configuration cannot be used.
     plugin: Option<Rc<Plugin>>,
+}
+
+impl Root {
+    pub fn new(id: u32) -> Self {
+        Self { id, plugin: None }
+    }
 }
 
 impl Context for Root {}
@@ -38,7 +44,7 @@ impl RootContext for Root {
                     loaded.table.rules().len(),
                     loaded.report.warnings().count(),
                 );
-                self.plugin = Some(Rc::new(Plugin::new(loaded)));
+                self.plugin = Some(Rc::new(Plugin::new(loaded, &json, self.id)));
                 true
             }
             Err(report) => {

@@ -1,9 +1,9 @@
 //! The life of a request.
 
 use super::plugin::Plugin;
-use super::request::{Draw, Incoming};
+use super::request::{Clock, Draws, Incoming, Surroundings};
 use crate::config::{RequestHeaders, RouteBy};
-use crate::engine::{Body, BodyFault, Choice, Outcome, Verdict};
+use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, StickyCookie, Verdict, format_id};
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::{Host, Refusal, Routing};
 use crate::observe::effect::{ERROR_HEADER, Effect};
@@ -16,9 +16,13 @@ use std::rc::Rc;
 /// One request.
 pub struct Stream {
     plugin: Rc<Plugin>,
-    draw: Draw,
+    draws: Draws,
     awaits: Awaits,
     decided: Option<Choice>,
+    /// When a request whose answer a circuit breaker counts was sent, in milliseconds since the epoch.
+    sent: Option<u64>,
+    /// The value of the cookie that the client is to be given.
+    issued: Option<u128>,
     shown: Shown,
     /// What the headers that a provisional decision has changed were before.
     undo: Vec<(Box<str>, Option<Vec<u8>>)>,
@@ -84,6 +88,8 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        self.count_answer();
+        self.issue_cookie();
         match self.shown {
             Shown::Nothing => {}
             Shown::Decision(choice) => {
@@ -118,9 +124,11 @@ impl Stream {
     pub fn new(plugin: Rc<Plugin>) -> Self {
         Self {
             plugin,
-            draw: Draw::default(),
+            draws: Draws::default(),
             awaits: Awaits::Nothing,
             decided: None,
+            sent: None,
+            issued: None,
             shown: Shown::Nothing,
             undo: Vec::new(),
         }
@@ -133,7 +141,22 @@ impl Stream {
 
     fn decide(&mut self, host: &dyn Host, body: Body<'_>) -> Verdict {
         let incoming = Incoming { host, body };
-        let verdict = self.plugin.loaded.table.decide(&incoming, &mut self.draw);
+        let clock = Clock::default();
+        self.plugin.count_failures(host, &clock);
+        self.draws.rewind();
+        let mut world = Surroundings {
+            host,
+            breakers: &self.plugin.breakers,
+            draws: &mut self.draws,
+            clock: &clock,
+        };
+        let table = &self.plugin.loaded.table;
+        let verdict = table.decide(&incoming, &mut world);
+        self.issued = verdict.issued;
+        self.sent = match verdict.outcome {
+            Outcome::Routed(choice) if table.breaker(choice).is_some() => Some(clock.now()),
+            _ => None,
+        };
         match verdict.body_fault {
             Some(BodyFault::Unreadable) => metrics::count_error(host, "body-unreadable"),
             Some(BodyFault::Unparsable) => metrics::count_error(host, "body-unparsable"),
@@ -157,6 +180,28 @@ impl Stream {
         }
         self.awaits = Awaits::Nothing;
         Action::Continue
+    }
+
+    /// Tells the circuit breaker, if there is one, how the request went.
+    fn count_answer(&mut self) {
+        let (Some(sent), Some(choice)) = (self.sent.take(), self.decided) else { return };
+        let Some(breaker) = self.plugin.loaded.table.breaker(choice) else { return };
+        let host = self.plugin.host();
+        let now = Clock::default().now();
+        let failed = host.status().is_some_and(|status| status >= 500);
+        let answer = breaker.1.answer(failed, now.saturating_sub(sent));
+        self.plugin.breakers.record(host, breaker, (sent, now), answer);
+    }
+
+    /// Gives the client the cookie that it will be recognised by.
+    fn issue_cookie(&self) {
+        let rule = self.decided.and_then(|choice| self.plugin.loaded.table.rule(choice));
+        let cookie = rule.and_then(Rule::cookie);
+        if let (Some(id), Some(StickyCookie { name, path })) = (self.issued, cookie) {
+            let cookie = format!("{name}={}; Path={path}; HttpOnly; SameSite=Lax", format_id(id));
+            // A client without the cookie is given one the next time.
+            let _ = abi::add_header(Map::Response, b"set-cookie", cookie.as_bytes());
+        }
     }
 
     fn differs(&self, outcome: Outcome) -> bool {

@@ -15,6 +15,8 @@ impl Status {
     const OK: u32 = 0;
     /// There is no such thing.
     pub const NOT_FOUND: Self = Self(1);
+    /// Somebody else has changed the value meanwhile.
+    pub const CAS_MISMATCH: Self = Self(8);
 
     fn result(self) -> Result<(), Self> {
         if self.0 == Self::OK { Ok(()) } else { Err(self) }
@@ -104,6 +106,20 @@ mod import {
             arguments_size: usize,
             data: *mut *mut u8,
             size: *mut usize,
+        ) -> u32;
+        pub fn proxy_get_shared_data(
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            cas: *mut u32,
+        ) -> u32;
+        pub fn proxy_set_shared_data(
+            key: *const u8,
+            key_size: usize,
+            value: *const u8,
+            value_size: usize,
+            cas: u32,
         ) -> u32;
         pub fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
@@ -210,6 +226,24 @@ pub fn call_foreign_function(name: &[u8]) -> Result<(), Status> {
         import::proxy_call_foreign_function(name.as_ptr(), name.len(), null_mut(), 0, data, size)
     })
     .map(drop)
+}
+
+/// A value of the memory that all workers share, and the number of its change.
+pub fn shared_data(key: &[u8]) -> Result<(Vec<u8>, u32), Status> {
+    let mut cas = 0;
+    let value = returned(|data, size| unsafe {
+        import::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas)
+    })?;
+    Ok((value, cas))
+}
+
+/// Sets a value of the memory that all workers share, unless it has changed since `cas`; 0 sets it
+/// in any case.
+pub fn set_shared_data(key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
+    Status(unsafe {
+        import::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
+    })
+    .result()
 }
 
 /// The number of a metric of this name.

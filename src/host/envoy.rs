@@ -1,7 +1,7 @@
 //! Envoy: a route reads the chosen cluster from a request header (`cluster_header`).
 
 use super::abi::{self, Map};
-use super::{Host, Refusal, Routing};
+use super::{Host, Refusal, Routing, parse_number};
 use crate::observe::effect::Effect;
 
 /// Envoy, and the gateways made of it.
@@ -82,6 +82,15 @@ impl Host for Envoy {
         if let Some(upstream) = effect.upstream() {
             let _ = abi::set_property(b"tse_route_upstream", upstream.as_bytes());
         }
+    }
+
+    fn status(&self) -> Option<u16> {
+        parse_number(&abi::header(Map::Response, b":status")?)
+    }
+
+    /// Envoy's own answers pass through the filter like any others.
+    fn failures(&self, _: u32) -> Vec<(usize, u32)> {
+        Vec::new()
     }
 
     fn counts(&self) -> bool {

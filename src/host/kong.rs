@@ -2,7 +2,7 @@
 //! plugin, which runs the balancer again.
 
 use super::abi::{self, Map, Status};
-use super::{Host, Refusal, Routing};
+use super::{Host, Refusal, Routing, parse_number};
 use crate::config::HostChoice;
 use crate::observe::effect::Effect;
 
@@ -130,6 +130,28 @@ impl Host for Kong {
             let path = b"kong\0ctx\0shared\0tse_route_upstream";
             let _ = abi::set_property(path, upstream.as_bytes());
         }
+    }
+
+    /// nginx lists the status of every try; the last one answered.
+    fn status(&self) -> Option<u16> {
+        let statuses = abi::property(b"ngx\0upstream_status").ok()?;
+        let last = statuses.rsplit(|byte| matches!(byte, b',' | b':')).next()?;
+        parse_number(last.trim_ascii())
+    }
+
+    /// For an answer that nginx makes itself no filter is called: the bridge has counted those.
+    fn failures(&self, id: u32) -> Vec<(usize, u32)> {
+        if self.switch != Switch::Bridge {
+            return Vec::new();
+        }
+        let path = format!("kong\0tse_route\0failures\0{id}");
+        // `number=count` pairs, separated by commas; nothing where nothing failed.
+        let failures = abi::property(path.as_bytes()).unwrap_or_default();
+        let pair = |pair: &[u8]| {
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            Some((parse_number(pair.get(..equals)?)?, parse_number(pair.get(equals + 1..)?)?))
+        };
+        failures.split(|byte| *byte == b',').filter_map(pair).collect()
     }
 
     /// Under the name `tse-route` a metric of the filter would break Kong's `/metrics`.

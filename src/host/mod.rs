@@ -33,6 +33,11 @@ pub trait Host {
     fn forget_route(&self);
     /// Makes the decision readable for the gateway's access log.
     fn publish(&self, effect: &Effect);
+    /// The status of the response at hand.
+    fn status(&self) -> Option<u16>;
+    /// Failed requests that the filter was not called for, by the number of their circuit breaker,
+    /// of the configuration with this number; each is told once.
+    fn failures(&self, id: u32) -> Vec<(usize, u32)>;
     /// Whether the gateway counts the filter's metrics.
     fn counts(&self) -> bool;
 }
@@ -115,4 +120,9 @@ pub fn current(choice: HostChoice) -> &'static dyn Host {
 /// harmlessly (sources: `exports.cc` of proxy-wasm-cpp-host, `ngx_wasi_preview1_host.c`).
 pub fn is_certainly_envoy() -> bool {
     abi::knows_standard_output()
+}
+
+/// A number that a gateway hands over as text.
+fn parse_number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -49,7 +49,7 @@ impl Effect {
         &self.message
     }
 
-    fn new(rule: &Rule, target: &Target, names: &Names) -> Self {
+    fn new(rule: &Rule, target: &Target, names: &Names, breaker: Option<&str>) -> Self {
         let weight = rule.weight().to_string();
         let upstream = target.name();
         let mut response_headers: Vec<(Box<str>, Box<str>)> = Vec::new();
@@ -62,7 +62,13 @@ impl Effect {
         show(&names.rule, Some(&weight));
         show(&names.upstream, upstream);
         show(&names.name, label.as_deref());
-        let message = message(&weight, label.as_deref(), upstream, names);
+        let fields = [
+            ("rule", Some(weight.as_str())),
+            ("name", label.as_deref()),
+            ("upstream", upstream),
+            ("breaker", breaker),
+        ];
+        let message = message(&fields, names);
         Self {
             rule: weight.into(),
             upstream: upstream.map(Box::from),
@@ -81,13 +87,23 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Puts together what every possible decision writes.
-    pub fn new(config: &Config, table: &Table) -> Self {
+    /// Puts together what every possible decision of a configuration writes; `id` tells the
+    /// configuration apart from others of the same worker.
+    pub fn new(config: &Config, table: &Table, id: u32) -> Self {
         let names = Names::of(&config.response_headers);
-        let effects_of = |rule: &Rule| {
-            rule.targets().iter().map(|target| Effect::new(rule, target, &names)).collect()
+        let effects_of = |(position, rule): (usize, &Rule)| {
+            let effects = rule.targets().iter().enumerate().map(|(target, upstream)| {
+                let breaker = table
+                    .breaker(Choice { rule: position, target })
+                    .map(|(number, _)| format!("{id}.{number}"));
+                Effect::new(rule, upstream, &names, breaker.as_deref())
+            });
+            effects.collect()
         };
-        Self { by_rule: table.rules().iter().map(effects_of).collect(), error_header: names.error }
+        Self {
+            by_rule: table.rules().iter().enumerate().map(effects_of).collect(),
+            error_header: names.error,
+        }
     }
 
     /// The effect of a choice.
@@ -138,7 +154,7 @@ fn printable(label: &str) -> String {
     label.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn message(weight: &str, label: Option<&str>, upstream: Option<&str>, names: &Names) -> Box<[u8]> {
+fn message(fields: &[(&str, Option<&str>)], names: &Names) -> Box<[u8]> {
     let object = |fields: &[(&str, Option<&str>)]| -> Value {
         let present = fields.iter().filter_map(|(name, value)| {
             value.map(|value| ((*name).to_owned(), Value::from(value)))
@@ -151,7 +167,7 @@ fn message(weight: &str, label: Option<&str>, upstream: Option<&str>, names: &Na
         ("name", names.name.as_deref()),
         ("error", names.error),
     ]);
-    let mut message = object(&[("rule", Some(weight)), ("name", label), ("upstream", upstream)]);
+    let mut message = object(fields);
     if let Some(fields) = message.as_object_mut() {
         fields.insert("headers".to_owned(), headers);
     }

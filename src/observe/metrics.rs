@@ -1,26 +1,36 @@
 //! Counters, on gateways that count.
 
+use crate::engine::Admission;
 use crate::host::Host;
 use crate::host::abi::{self, MetricKind};
 use hashbrown::HashMap;
 use std::cell::RefCell;
 
 thread_local! {
-    /// The counters of errors by reason; reasons are a fixed set of words.
-    static ERRORS: RefCell<HashMap<&'static str, Option<u32>>> = RefCell::default();
+    /// The counters by the start of their name and a word of a fixed set.
+    static COUNTERS: RefCell<HashMap<(&'static str, &'static str), Option<u32>>> =
+        RefCell::default();
 }
 
 /// Counts an error in `tse_route_errors_total{reason}`, where the gateway counts.
 ///
 /// proxy-wasm metrics have no labels: they stand in the name, where Envoy's `stats_tags` find them.
 pub fn count_error(host: &dyn Host, reason: &'static str) {
+    count(host, "tse_route_errors_total;reason=", reason);
+}
+
+/// Counts a change of a circuit breaker in `tse_route_breaker_changes_total{state}`.
+pub fn count_breaker_change(host: &dyn Host, state: Admission) {
+    count(host, "tse_route_breaker_changes_total;state=", state.word());
+}
+
+fn count(host: &dyn Host, prefix: &'static str, word: &'static str) {
     if !host.counts() {
         return;
     }
-    let id = ERRORS.with_borrow_mut(|errors| {
-        *errors.entry(reason).or_insert_with(|| {
-            let name = format!("tse_route_errors_total;reason={reason}");
-            abi::define_metric(MetricKind::Counter, &name).ok()
+    let id = COUNTERS.with_borrow_mut(|counters| {
+        *counters.entry((prefix, word)).or_insert_with(|| {
+            abi::define_metric(MetricKind::Counter, &format!("{prefix}{word}")).ok()
         })
     });
     if let Some(id) = id {

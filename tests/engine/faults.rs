@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: the place, what was found, what is accepted, all at once.
 
-use super::support::*;
+#[cfg(target_arch = "wasm32")]
+use super::support::test;
 use serde_json::{Value, json};
 
 fn errors(config: &Value) -> Vec<String> {
@@ -211,6 +212,136 @@ fn every_fault_has_its_place() {
         (json!({ "response_headers": 7 }), "response_headers", "the number 7"),
         (json!({ "host": "nginx" }), "host", "`auto`, `kong` and `envoy`"),
         (json!({ "route_by": "cookie" }), "route_by", "`auto` and `header`"),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "session" }] }),
+            "rules[0].hash_on",
+            "`query_arg`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "header" }] }),
+            "rules[0].hash_on_header",
+            "`hash_on: header` needs it",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "cookie" }] }),
+            "rules[0].hash_on_cookie",
+            "needs it",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "query_arg" }] }),
+            "rules[0].hash_on_query_arg",
+            "needs it",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "cookie", "hash_on_cookie": "a b" }] }),
+            "rules[0].hash_on_cookie",
+            "the name of a cookie",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "cookie", "hash_on_cookie": "a", "hash_on_cookie_path": "x;y" }] }),
+            "rules[0].hash_on_cookie_path",
+            "starts with `/`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "ip", "hash_fallback": "header" }] }),
+            "rules[0].hash_fallback_header",
+            "`hash_fallback: header` needs it",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_fallback": "ip" }] }),
+            "rules[0].hash_fallback",
+            "without `hash_on`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "cookie", "hash_on_cookie": "a", "hash_fallback": "ip" }] }),
+            "rules[0].hash_fallback",
+            "a missing cookie is issued",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "stages": [{ "after": 0, "weights": { "a": 1 } }] } }] }),
+            "rules[0].rollout.start",
+            "missing",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": "soon", "stages": [{ "after": 0, "weights": { "a": 1 } }] } }] }),
+            "rules[0].rollout.start",
+            "RFC 3339",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [] } }] }),
+            "rules[0].rollout.stages",
+            "at least one",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [{ "after": 5, "weights": { "a": 1 } }, { "after": 4, "weights": { "a": 1 } }] } }] }),
+            "rules[0].rollout.stages[1].after",
+            "before the stage above",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [{ "after": "5x", "weights": { "a": 1 } }] } }] }),
+            "rules[0].rollout.stages[0].after",
+            "`1h30m`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [{ "after": 0, "weights": { "b": 1 } }] } }] }),
+            "rules[0].rollout.stages[0].weights.b",
+            "the upstreams of this rule: `a`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [{ "after": 0, "weights": { "a": 101 } }] } }] }),
+            "rules[0].rollout.stages[0].weights",
+            "add up to 101",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [{ "after": 0, "weights": {} }] } }] }),
+            "rules[0].rollout.stages[0].weights",
+            "an object from names",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "steps": 5, "stages": [{ "after": 0, "weights": { "a": 1 } }] } }] }),
+            "rules[0].rollout.steps",
+            "one or the other",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.duration",
+            "missing",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "duration": 5 } }] }),
+            "rules[0].rollout.to",
+            "missing",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "duration": 0, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.duration",
+            "longer",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "circuit_breaker": {} }] }),
+            "rules[0].circuit_breaker",
+            "no limit",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "circuit_breaker": { "max_error_rate": 5 } }] }),
+            "rules[0].circuit_breaker.max_error_rate",
+            "0.05 is 5 %",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "circuit_breaker": { "max_latency": "1s" } }] }),
+            "rules[0].circuit_breaker.max_slow_rate",
+            "missing",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "circuit_breaker": { "max_error_rate": 0.1, "max_slow_rate": 0.1 } }] }),
+            "rules[0].circuit_breaker.max_latency",
+            "missing",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "circuit_breaker": { "max_error_rate": 0.1, "window": "10ms" } }] }),
+            "rules[0].circuit_breaker.window",
+            "less than 100ms",
+        ),
     ];
     for (config, path, words) in table {
         let errors = errors(config);

@@ -55,7 +55,7 @@ mod tests {
     fn faults_are_told_in_a_line() {
         for (pattern, reason) in [
             ("(", "unclosed group"),
-            ("a{999999999}", "not a regular expression"),
+            ("a{999999999}", "larger than"),
             ("(?:a{1000}){1000}", "larger than"),
             (r"(a)\1", "backreferences are not supported"),
             ("(?=a)", "look-around"),

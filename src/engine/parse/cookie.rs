@@ -29,9 +29,12 @@ pub(crate) fn find(cookies: &[u8], name: &[u8]) -> Option<Range<usize>> {
 mod tests {
     use super::find;
 
+    /// The input, a name, and the value that is found.
+    type Case = (&'static [u8], &'static [u8], Option<&'static [u8]>);
+
     #[test]
     fn the_first_cookie_of_the_name_counts() {
-        let table: &[(&[u8], &[u8], Option<&[u8]>)] = &[
+        let table: &[Case] = &[
             (b"a=1", b"a", Some(b"1")),
             (b"a=1; b=2", b"b", Some(b"2")),
             (b"a=1;b=2;a=3", b"a", Some(b"1")),

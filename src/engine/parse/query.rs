@@ -95,9 +95,12 @@ impl Iterator for Decoder<'_> {
 mod tests {
     use super::*;
 
+    /// The input, a name, and the value that is found.
+    type Case = (&'static [u8], &'static [u8], Option<&'static [u8]>);
+
     #[test]
     fn the_first_parameter_of_the_name_counts() {
-        let table: &[(&[u8], &[u8], Option<&[u8]>)] = &[
+        let table: &[Case] = &[
             (b"/x?a=1", b"a", Some(b"1")),
             (b"/x?a=1&a=2", b"a", Some(b"1")),
             (b"/x?b=1&a=2", b"a", Some(b"2")),

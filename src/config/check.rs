@@ -1,0 +1,169 @@
+//! What no single field can know: sums, references and ties.
+
+use super::check_delivery;
+use super::condition::{Item, Location};
+use super::model::{Config, GlobalConfig, Header, MAX_RULES, Rule};
+use super::read::{nearest, quote};
+use super::report::{Cursor, Report, Step};
+use super::values::Share;
+use hashbrown::{HashMap, HashSet};
+
+/// What no single field can know: sums, references and ties.
+pub(super) fn check(config: &Config, report: Report) -> Report {
+    let at = &mut Cursor::new(report);
+    at.field("rules", |at| {
+        if config.rules.len() > MAX_RULES {
+            at.error(format!(
+                "found a list of {}; accepted are at most {MAX_RULES} rules",
+                config.rules.len()
+            ));
+        }
+        for (index, rule) in config.rules.iter().enumerate() {
+            at.element(index, |at| {
+                check_shares(rule, at);
+                check_delivery::check(rule, at);
+            });
+        }
+        check_ties(&config.rules, at);
+    });
+    at.field("global_configs", |at| check_ids(&config.global_configs, at));
+    check_references(config, at);
+    check_internal_header(config, at);
+    std::mem::take(at).finish()
+}
+
+/// The weights of one rule are shares of `weight_total`.
+fn check_shares<'c>(rule: &'c Rule, at: &mut Cursor<'c>) {
+    let total_is_sound = at.field("weight_total", |at| at.is_sound());
+    at.field("upstream", |at| {
+        if !total_is_sound || !at.is_sound() || rule.upstream.0.is_empty() {
+            return;
+        }
+        let total = Share::whole(rule.weight_total.get());
+        let sum = Share::hundredths(
+            rule.upstream.0.iter().map(|upstream| upstream.weight.in_hundredths()).sum(),
+        );
+        if sum > total {
+            at.error(format!(
+                "found weights that add up to {sum}; accepted is at most {total} (`weight_total`)"
+            ));
+        } else if sum < total && rule.enabled {
+            let rest = Share::hundredths(total.in_hundredths() - sum.in_hundredths());
+            at.warning(format!(
+                "the weights add up to {sum} of {total}: \
+                 the remaining {rest} stays with the service's own upstream"
+            ));
+        }
+    });
+}
+
+/// Equal priorities work, but rarely on purpose.
+fn check_ties<'c>(rules: &'c [Rule], at: &mut Cursor<'c>) {
+    let mut first_with: HashMap<u64, (usize, bool)> = HashMap::new();
+    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.enabled) {
+        let weight = rule.weight.get();
+        let (first, told) = first_with.entry(weight).or_insert((index, false));
+        // Once for each priority: a list of thousands has hardly any other.
+        if *first != index && !std::mem::replace(told, true) {
+            at.element(index, |at| {
+                at.field("weight", |at| {
+                    at.warning(format!(
+                        "the same priority {weight} as rules[{first}]: the order of the list decides"
+                    ));
+                });
+            });
+        }
+    }
+}
+
+fn check_ids<'c>(global_configs: &'c [GlobalConfig], at: &mut Cursor<'c>) {
+    let mut seen = HashSet::new();
+    for (index, global) in global_configs.iter().enumerate() {
+        if !seen.insert(global.id.0.as_str()) {
+            at.element(index, |at| {
+                at.field("id", |at| {
+                    at.error(format!(
+                        "found {} a second time; accepted is each id once",
+                        quote(&global.id.0)
+                    ));
+                });
+            });
+        }
+    }
+}
+
+fn check_references<'c>(config: &'c Config, at: &mut Cursor<'c>) {
+    let known: HashSet<&str> = config.global_configs.iter().map(|g| g.id.0.as_str()).collect();
+    visit_items(config, at, |_, item, at| {
+        let Some(id) = &item.global_config_id else { return };
+        at.field("global_config_id", |at| {
+            if !known.contains(id.0.as_str()) && at.is_sound() {
+                let hint = nearest(&id.0, known.iter().copied())
+                    .map(|near| format!("; did you mean {}?", quote(near)))
+                    .unwrap_or_default();
+                at.error(format!(
+                    "found the id {}; accepted is the id of an entry of `global_configs`{hint}",
+                    quote(&id.0)
+                ));
+            }
+        });
+    });
+}
+
+/// Visits every item of every rule with the cursor at its place.
+fn visit_items<'c>(
+    config: &'c Config,
+    at: &mut Cursor<'c>,
+    mut visit: impl FnMut(Location, &'c Item, &mut Cursor<'c>),
+) {
+    at.field("rules", |at| {
+        for (index, rule) in config.rules.iter().enumerate() {
+            let Some(condition) = &rule.condition else { continue };
+            at.element(index, |at| {
+                at.field("condition", |at| {
+                    for (location, items) in &condition.locations {
+                        at.field(location.word(), |at| {
+                            items.visit(at, |item, at| visit(*location, item, at));
+                        });
+                    }
+                });
+            });
+        }
+    });
+}
+
+/// The internal header carries the decision: nothing else may write it.
+fn check_internal_header<'c>(config: &'c Config, at: &mut Cursor<'c>) {
+    let internal = &config.upstream_header;
+    let upstreams = config.rules.iter().enumerate().flat_map(|(rule_index, rule)| {
+        let upstreams = rule.upstream.0.iter().enumerate();
+        upstreams.map(move |(index, upstream)| (rule_index, index, upstream))
+    });
+    for (rule_index, index, upstream) in upstreams {
+        let Some(headers) = &upstream.request_headers else { continue };
+        let names = |list: &'c [Header]| list.iter().map(|header| &header.name).collect::<Vec<_>>();
+        let lists = [
+            ("set", names(&headers.set)),
+            ("add", names(&headers.add)),
+            ("remove", headers.remove.iter().collect()),
+        ];
+        for (list, names) in lists {
+            let Some(position) = names.iter().position(|name| *name == internal) else { continue };
+            let place = [
+                Step::Field("rules"),
+                Step::Element(rule_index),
+                Step::Field("upstream"),
+                Step::Element(index),
+                Step::Field("request_headers"),
+                Step::Field(list),
+                Step::Element(position),
+            ];
+            at.within(&place, |at| {
+                at.error(format!(
+                    "found `{}`, which carries the chosen upstream; accepted is any other header",
+                    internal.as_str()
+                ));
+            });
+        }
+    }
+}

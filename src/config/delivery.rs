@@ -1,0 +1,341 @@
+//! Progressive delivery: stickiness, rollouts, circuit breakers.
+
+use super::model::UpstreamName;
+use super::read::{Field, Whole, as_object, keywords, mismatch, object, quote};
+use super::report::Cursor;
+use super::values::Share;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+keywords! {
+    /// What a client is recognised by; the names are those of Kong's Upstreams.
+    pub enum HashOn {
+        /// By nothing: every request is chosen for at random.
+        None = "none",
+        /// By the request header `hash_on_header`.
+        Header = "header",
+        /// By the cookie `hash_on_cookie`, which is issued where it is missing.
+        Cookie = "cookie",
+        /// By the query parameter `hash_on_query_arg`.
+        QueryArg = "query_arg",
+        /// By the client's address.
+        Ip = "ip",
+        /// By the authenticated consumer: the header `X-Consumer-ID` that Kong's plugins set.
+        Consumer = "consumer",
+        /// By the path.
+        Path = "path",
+    }
+}
+
+/// A point in time, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// Reads RFC 3339, as in `2026-03-01T09:00:00+01:00`, or seconds since the epoch.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(seconds) = text.parse::<u64>() {
+            return seconds.checked_mul(1_000).map(Self);
+        }
+        let nanoseconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+        u64::try_from(nanoseconds / 1_000_000).ok().map(Self)
+    }
+}
+
+impl Field for Timestamp {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        let parsed = match value {
+            Value::String(text) => Self::parse(text),
+            Value::Number(number) => number
+                .as_f64()
+                .filter(|seconds| (0.0..1e12).contains(seconds))
+                .map(|seconds| Self((seconds * 1_000.0) as u64)),
+            _ => None,
+        };
+        parsed.unwrap_or_else(|| {
+            mismatch(
+                value,
+                "RFC 3339, as in `2026-03-01T09:00:00Z`, or seconds since the epoch",
+                at,
+            );
+            Self::default()
+        })
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({
+            "type": ["string", "number"],
+            "minimum": 0,
+            "pattern": "^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))$",
+        })
+    }
+}
+
+/// A length of time, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub u64);
+
+impl Span {
+    /// The longest span: ten years.
+    const LONGEST: u64 = 10 * 366 * 86_400_000;
+
+    /// A span of so many seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(seconds.saturating_mul(1_000))
+    }
+
+    /// Reads a duration as Gateway API writes it (GEP-2257): `30s`, `10m`, `1h30m`, `500ms`; days (`2d`) besides.
+    fn parse(text: &str) -> Option<Self> {
+        let mut rest = text;
+        let mut total: u64 = 0;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+            let (number, unit_and_rest) = rest.split_at_checked(digits)?;
+            let unit =
+                unit_and_rest.find(|c: char| c.is_ascii_digit()).unwrap_or(unit_and_rest.len());
+            let (unit, after) = unit_and_rest.split_at_checked(unit)?;
+            let milliseconds = match unit {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return None,
+            };
+            total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(milliseconds)?)?;
+            rest = after;
+        }
+        (!text.is_empty()).then_some(Self(total))
+    }
+}
+
+impl Field for Span {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        let parsed = match value {
+            Value::String(text) => Self::parse(text),
+            Value::Number(number) => number
+                .as_f64()
+                .filter(|seconds| (0.0..1e12).contains(seconds))
+                .map(|seconds| Self((seconds * 1_000.0).round() as u64)),
+            _ => None,
+        };
+        match parsed {
+            Some(span) if span.0 <= Self::LONGEST => span,
+            _ => {
+                mismatch(value, "seconds, or a duration as in `500ms`, `30s`, `10m`, `1h30m`", at);
+                Self::default()
+            }
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({
+            "type": ["string", "number"],
+            "minimum": 0,
+            "pattern": "^([0-9]+(ms|s|m|h|d))+$",
+        })
+    }
+}
+
+/// Weights by the name of the upstream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamedWeights(pub Vec<(String, Share)>);
+
+impl Field for NamedWeights {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        let accepted = "an object from names of upstreams to weights, as in `{\"canary\": 10}`";
+        let Some(object) = as_object(value, accepted, at) else { return Self::default() };
+        if object.is_empty() {
+            mismatch(value, accepted, at);
+        }
+        let weights = object
+            .iter()
+            .map(|(name, weight)| (name.clone(), at.field(name, |at| Share::read(weight, at))));
+        Self(weights.collect())
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({
+            "type": "object",
+            "additionalProperties": Share::schema(),
+            "minProperties": 1,
+        })
+    }
+}
+
+object! {
+    /// Weights that change by the clock: either `stages`, or the shorthand `duration`, `steps` and `to`.
+    pub struct Rollout {
+        /// When it starts: RFC 3339 or seconds since the epoch; before, the configured weights hold.
+        start: Timestamp = required,
+        /// The stages, in the order of `after`.
+        stages: Option<Vec<Stage>> = { None },
+        /// How long the shorthand takes from the configured weights to `to`.
+        duration: Option<Span> = { None },
+        /// In how many equal steps it does.
+        steps: Option<Whole<1, 10_000>> = { None },
+        /// The weights at its end.
+        to: Option<NamedWeights> = { None },
+    }
+}
+
+object! {
+    /// A stage of a rollout.
+    pub struct Stage {
+        /// How long after `start` it begins.
+        after: Span = required,
+        /// The weights from then on; upstreams that are not named share the rest as configured.
+        weights: NamedWeights = required,
+    }
+}
+
+object! {
+    /// When an upstream is taken out, and how it comes back.
+    pub struct CircuitBreaker {
+        /// Over how long answers are counted.
+        window: Span = { Span::seconds(10) },
+        /// Below so many answers in the window nothing is concluded.
+        min_requests: Whole<1, 1_000_000> = { Whole::new(20) },
+        /// The largest share of failed answers (5xx, no connection), from 0 to 1.
+        max_error_rate: Option<Rate> = { None },
+        /// The longest time to the first byte of an answer that is not slow.
+        max_latency: Option<Span> = { None },
+        /// The largest share of slow answers, from 0 to 1.
+        max_slow_rate: Option<Rate> = { None },
+        /// How long an upstream stays out before it is probed.
+        cooldown: Span = { Span::seconds(30) },
+        /// The upstream that takes the share; without it the rule's others do in proportion.
+        fallback: Option<UpstreamName> = { None },
+    }
+}
+
+/// A share of answers, from 0 to 1, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rate(pub u32);
+
+impl Rate {
+    /// The rate of everything.
+    pub const ALL: u32 = 1_000_000;
+}
+
+impl Field for Rate {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        match value.as_f64() {
+            Some(rate) if (0.0..=1.0).contains(&rate) && value.is_number() => {
+                Self((rate * f64::from(Self::ALL)).round() as u32)
+            }
+            _ => {
+                mismatch(value, "a number from 0 to 1, where 0.05 is 5 %", at);
+                Self::default()
+            }
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({ "type": "number", "minimum": 0, "maximum": 1 })
+    }
+}
+
+/// The name of a cookie: a `token` (RFC 6265, section 4.1.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CookieName(pub String);
+
+impl Field for CookieName {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        let text = value.as_str().unwrap_or_default();
+        if super::values::HeaderName::parse(text).is_none() {
+            mismatch(value, "the name of a cookie: letters, digits and !#$%&'*+-.^_`|~", at);
+        }
+        Self(text.to_owned())
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        super::values::HeaderName::schema()
+    }
+}
+
+/// The path of a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookiePath(pub String);
+
+impl Default for CookiePath {
+    fn default() -> Self {
+        Self("/".to_owned())
+    }
+}
+
+impl Field for CookiePath {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        match value.as_str() {
+            // RFC 6265, section 4.1.1: no controls, no semicolon.
+            Some(path)
+                if path.starts_with('/')
+                    && path.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b';') =>
+            {
+                Self(path.to_owned())
+            }
+            Some(path) => {
+                at.error(format!(
+                    "found {}; accepted is a path that starts with `/`, without semicolons",
+                    quote(path)
+                ));
+                Self::default()
+            }
+            None => {
+                mismatch(value, "a path that starts with `/`", at);
+                Self::default()
+            }
+        }
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({ "type": "string", "pattern": "^/[ -:<-~]*$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        for (text, milliseconds) in [
+            ("0", Some(0)),
+            ("1767225600", Some(1_767_225_600_000)),
+            ("2026-01-01T00:00:00Z", Some(1_767_225_600_000)),
+            ("2026-01-01T01:00:00+01:00", Some(1_767_225_600_000)),
+            ("2026-01-01T00:00:00.250Z", Some(1_767_225_600_250)),
+            ("2026-01-01", None),
+            ("tomorrow", None),
+            ("1969-12-31T00:00:00Z", None),
+        ] {
+            assert_eq!(Timestamp::parse(text), milliseconds.map(Timestamp), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_are_read_as_they_are_written() {
+        for (text, milliseconds) in [
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("1h30m", Some(5_400_000)),
+            ("2d", Some(172_800_000)),
+            ("0s", Some(0)),
+            ("", None),
+            ("10", None),
+            ("m", None),
+            ("1x", None),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+        ] {
+            assert_eq!(Span::parse(text), milliseconds.map(Span), "{text}");
+        }
+    }
+}
