@@ -1,5 +1,7 @@
 //! Progressive delivery: stickiness, rollouts and circuit breakers as decisions.
 
+#[cfg(target_arch = "wasm32")]
+use super::support::test;
 use super::support::*;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

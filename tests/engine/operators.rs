@@ -1,5 +1,7 @@
 //! Every operator on every location: at least once true, once false, and on an absent parameter.
 
+#[cfg(target_arch = "wasm32")]
+use super::support::test;
 use super::support::*;
 use serde_json::{Value, json};
 

@@ -1,5 +1,7 @@
 //! What always holds.
 
+#[cfg(target_arch = "wasm32")]
+use super::support::test;
 use super::support::*;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

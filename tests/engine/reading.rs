@@ -1,5 +1,7 @@
 //! How a request is read: bytes, repetitions, laziness.
 
+#[cfg(target_arch = "wasm32")]
+use super::support::test;
 use super::support::*;
 use serde_json::json;
 use std::borrow::Cow;

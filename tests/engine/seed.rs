@@ -1,5 +1,7 @@
 //! The original configurations, as a gateway hands them over: as JSON with their nulls.
 
+#[cfg(target_arch = "wasm32")]
+use super::support::test;
 use super::support::*;
 use serde_json::{Value, json};
 

@@ -1,5 +1,7 @@
 //! Which rule decides, and which of its upstreams.
 
+#[cfg(target_arch = "wasm32")]
+use super::support::test;
 use super::support::*;
 use serde_json::{Value, json};
 use tse_route::engine::Outcome;
