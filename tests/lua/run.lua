@@ -1,0 +1,37 @@
+-- Tests of the Kong bridge plugin: `luajit tests/lua/run.lua` from the root of the repository.
+
+package.path = "./?.lua;./tests/lua/?.lua;" .. package.path
+
+local SPECS = {
+  "spec.switch",
+  "spec.connections",
+  "spec.decisions",
+  "spec.failures",
+  "spec.service_upstream",
+  "spec.headers",
+  "spec.complaints",
+  "spec.refusal",
+  "spec.metrics",
+  "spec.outages",
+  "spec.schema",
+  "spec.standins",
+}
+
+local passed, failed = 0, 0
+
+for _, spec in ipairs(SPECS) do
+  for _, test in ipairs(require(spec)) do
+    local name, run = test[1], test[2]
+    local ok, err = xpcall(run, debug.traceback)
+    if ok then
+      passed = passed + 1
+      print("ok    " .. spec .. ": " .. name)
+    else
+      failed = failed + 1
+      print("FAIL  " .. spec .. ": " .. name .. "\n" .. tostring(err))
+    end
+  end
+end
+
+print(passed .. " passed, " .. failed .. " failed")
+os.exit(failed == 0 and passed > 0 and 0 or 1)

@@ -1,0 +1,217 @@
+-- The log phase and the registry of Kong's Prometheus plugin.
+
+local check = require "check"
+local message = require "message"
+local Gateway = require "standin.gateway"
+
+local ROUTE, UPSTREAM = "kong.tse_route.route", "kong.service.upstream"
+
+
+local function new_gateway(options)
+  options = options or { prometheus = true }
+  local gateway = Gateway.started(options)
+  gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
+  gateway:add_upstream("canary", { targets = { "10.0.0.2:80" } })
+  return gateway
+end
+
+
+local function serve(gateway, sent, options)
+  local request = gateway:request(options and options.request)
+  if sent then
+    request:set(ROUTE, sent)
+  end
+  request:finish(options)
+end
+
+
+return {
+  { "names and kinds", function()
+    local registry = new_gateway().registry
+    check.equal(registry.kinds, {
+      tse_route_requests_total = "counter",
+      tse_route_responses_total = "counter",
+      tse_route_upstream_latency_ms = "histogram",
+      tse_route_errors_total = "counter",
+    })
+    for name in pairs(registry.kinds) do
+      check.truthy(registry.help[name], "help of " .. name)
+    end
+    local buckets = registry.buckets.tse_route_upstream_latency_ms
+    for i = 2, #buckets do
+      check.truthy(buckets[i] > buckets[i - 1], "rising buckets")
+    end
+  end },
+
+  { "a routed request", function()
+    local gateway = new_gateway()
+    serve(gateway, message.route("22", "canary"), { status = 204, waited = 37 })
+    serve(gateway, message.route("22", "canary"), { status = 503, waited = 0 })
+    local labels = 'rule="22",upstream="canary",service="shop",route="shop-route"'
+    check.equal(gateway.registry.series, {
+      ["kong_tse_route_requests_total{" .. labels .. "}"] = 2,
+      ["kong_tse_route_responses_total{" .. labels .. ',class="2xx"}'] = 1,
+      ["kong_tse_route_responses_total{" .. labels .. ',class="5xx"}'] = 1,
+      ["kong_tse_route_upstream_latency_ms{" .. labels .. "}"] = { 37, 0 },
+    })
+  end },
+
+  { "the service's own upstream", function()
+    local gateway = new_gateway()
+    serve(gateway, message.route("22"), { status = 404 })
+    local labels = 'rule="22",upstream="(own)",service="shop",route="shop-route"'
+    check.equal(gateway.registry.series["kong_tse_route_requests_total{" .. labels .. "}"], 1)
+    check.equal(gateway.registry.series["kong_tse_route_responses_total{" .. labels
+                                        .. ',class="4xx"}'], 1)
+  end },
+
+  { "services and routes without names are labelled as Kong's own metrics do", function()
+    local gateway = new_gateway()
+    serve(gateway, message.route("22", "canary"), {
+      request = { service = { host = "stable", port = 80 }, route = { id = "route-id" } },
+    })
+    check.equal(gateway.registry.series['kong_tse_route_requests_total{rule="22",upstream="canary",'
+                                        .. 'service="stable",route="route-id"}'], 1)
+  end },
+
+  { "an error counts, and the request counts where it was served", function()
+    local gateway = new_gateway()
+    serve(gateway, message.route("22", "nowhere"))
+    check.equal(gateway.registry.series['kong_tse_route_errors_total{reason="unknown-upstream"}'], 1)
+    check.equal(gateway.registry.series['kong_tse_route_requests_total{rule="22",upstream="(own)",'
+                                        .. 'service="shop",route="shop-route"}'], 1)
+  end },
+
+  { "an error that the filter reports counts alone", function()
+    local gateway = new_gateway()
+    serve(gateway, message.of({ error = "invalid-config" }))
+    check.equal(gateway.registry.series, {
+      ['kong_tse_route_errors_total{reason="invalid-config"}'] = 1,
+    })
+  end },
+
+  { "the reasons of errors are a fixed set of words", function()
+    for _, reason in ipairs({ "unknown-upstream", "no-healthy-target", "bridge-failure",
+                              "invalid-config", "host-failure", "body-unreadable", "body-unparsable" })
+    do
+      local gateway = new_gateway()
+      serve(gateway, message.of({ error = reason }))
+      check.equal(gateway.registry.series, {
+        ['kong_tse_route_errors_total{reason="' .. reason .. '"}'] = 1,
+      })
+    end
+  end },
+
+  { "the last decision of a request counts", function()
+    local gateway = new_gateway()
+    local request = gateway:request()
+    request:set(ROUTE, message.route("22", "nowhere"))
+    request:set(ROUTE, message.route("30", "canary"))
+    request:finish()
+    check.equal(gateway.registry.series['kong_tse_route_requests_total{rule="30",upstream="canary",'
+                                        .. 'service="shop",route="shop-route"}'], 1)
+    check.equal(gateway.registry:size(), 3)
+  end },
+
+  { "requests without a decision, or whose decision was taken back, count nothing", function()
+    local gateway = new_gateway()
+    serve(gateway)
+    serve(gateway, message.NONE)
+    local request = gateway:request()
+    request:set(ROUTE, message.route("22", "canary"))
+    request:set(ROUTE, message.NONE)
+    request:finish()
+    request = gateway:request()
+    request:set(UPSTREAM, "canary")
+    request:finish()
+    check.equal(gateway.registry.series, {})
+  end },
+
+  { "unknown upstreams and unknown errors make no series of their own", function()
+    local gateway = new_gateway()
+    for i = 1, 500 do
+      serve(gateway, message.route("22", "nowhere-" .. i))
+      serve(gateway, message.of({ error = "error-" .. i }))
+    end
+    -- requests, responses and latency of one rule, and two reasons
+    check.equal(gateway.registry:size(), 5)
+    check.equal(gateway.registry.series['kong_tse_route_errors_total{reason="unknown-upstream"}'], 500)
+    check.equal(gateway.registry.series['kong_tse_route_errors_total{reason="other"}'], 500)
+  end },
+
+  { "an answer that Kong makes itself has no latency", function()
+    local gateway = new_gateway()
+    serve(gateway, message.route("22", "canary"), { status = 502, by_nginx = true, waited = 1 })
+    local labels = 'rule="22",upstream="canary",service="shop",route="shop-route"'
+    check.equal(gateway.registry.series, {
+      ["kong_tse_route_requests_total{" .. labels .. "}"] = 1,
+      ["kong_tse_route_responses_total{" .. labels .. ',class="5xx"}'] = 1,
+    })
+  end },
+
+  { "a status that is none has a class of its own", function()
+    local gateway = new_gateway()
+    serve(gateway, message.route("22", "canary"), { status = 0 })
+    check.equal(gateway.registry.series['kong_tse_route_responses_total{rule="22",upstream="canary",'
+                                        .. 'service="shop",route="shop-route",class="none"}'], 1)
+  end },
+
+  { "prometheus: false counts nothing", function()
+    local gateway = new_gateway()
+    serve(gateway, message.route("22", "canary"), { prometheus = false })
+    check.equal(gateway.registry.series, {})
+  end },
+
+  { "without the Prometheus plugin nothing fails and nothing is logged", function()
+    local gateway = new_gateway({})
+    serve(gateway, message.route("22", "canary"))
+    serve(gateway, message.of({ error = "invalid-config" }))
+    check.equal(gateway.log, {})
+  end },
+
+  { "without the plugin its exporter is not even loaded", function()
+    local gateway = Gateway.new()
+    package.loaded["kong.plugins.prometheus.exporter"] = {
+      get_prometheus = function()
+        error("asked")
+      end,
+    }
+    gateway.handler:init_worker()
+    check.equal(gateway.log, {})
+  end },
+
+  { "an exporter that is not ready, or differs, only costs the numbers", function()
+    for _, exporter in ipairs({ { get_prometheus = function() end }, {}, true }) do
+      local gateway = Gateway.new({ prometheus = true })
+      package.loaded["kong.plugins.prometheus.exporter"] = exporter
+      gateway.handler:init_worker()
+      gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
+      gateway:add_upstream("canary", { targets = { "10.0.0.2:80" } })
+      serve(gateway, message.route("22", "canary"))
+      check.equal(gateway.log, {})
+    end
+  end },
+
+  { "a registry that throws is logged, and switching works", function()
+    local gateway = Gateway.new({ prometheus = true })
+    gateway.registry.counter = function()
+      error("registry is full")
+    end
+    gateway.handler:init_worker()
+    check.contains(gateway.log[1], "tse-route-bridge does not count: ")
+    check.contains(gateway.log[1], "registry is full")
+    gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
+    gateway:add_upstream("canary", { targets = { "10.0.0.2:80" } })
+    serve(gateway, message.route("22", "canary"))
+  end },
+
+  { "a registry that refuses a metric only costs the numbers", function()
+    local gateway = Gateway.new({ prometheus = true })
+    gateway.registry.counter = function() end
+    gateway.handler:init_worker()
+    gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
+    serve(gateway, message.of({ error = "invalid-config" }))
+    serve(gateway, message.route("22", "nowhere"))
+    check.equal(gateway.registry.series, {})
+  end },
+}
