@@ -66,7 +66,7 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.plugin {
             Some(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
-            None => Box::new(Broken),
+            None => Box::new(Broken::default()),
         })
     }
 }

@@ -2,10 +2,10 @@
 
 use super::plugin::Plugin;
 use super::request::{Clock, Draws, Incoming, Surroundings};
-use crate::config::{RequestHeaders, RouteBy};
+use crate::config::{HostChoice, RequestHeaders, RouteBy};
 use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, StickyCookie, Verdict, format_id};
 use crate::host::abi::{self, Buffer, Map};
-use crate::host::{Host, Refusal, Routing};
+use crate::host::{self, Host, Refusal, Routing};
 use crate::observe::effect::{ERROR_HEADER, Effect};
 use crate::observe::{log as output, metrics};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -332,19 +332,33 @@ fn refuse_forged(host: &dyn Host, header: &str) {
 }
 
 /// A request under a configuration that cannot be used: the service's own upstream serves.
-pub struct Broken;
+#[derive(Default)]
+pub struct Broken {
+    shown: bool,
+}
+
+impl Broken {
+    const REASON: &str = "invalid-config";
+}
 
 impl Context for Broken {}
 
 impl HttpContext for Broken {
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        const REASON: &str = "invalid-config";
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         output::error_once_a_minute(
-            REASON,
+            Self::REASON,
             "the configuration cannot be used, its faults were logged when it was loaded: \
              the service's own upstream serves",
         );
-        let _ = abi::set_header(Map::Response, ERROR_HEADER.as_bytes(), REASON.as_bytes());
+        self.shown = host::current(HostChoice::Auto).show_invalid_configuration();
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if !self.shown {
+            let reason = Self::REASON.as_bytes();
+            let _ = abi::set_header(Map::Response, ERROR_HEADER.as_bytes(), reason);
+        }
         Action::Continue
     }
 }

@@ -84,6 +84,11 @@ impl Host for Envoy {
         }
     }
 
+    /// Envoy refuses such a configuration in the first place.
+    fn show_invalid_configuration(&self) -> bool {
+        false
+    }
+
     fn status(&self) -> Option<u16> {
         parse_number(&abi::header(Map::Response, b":status")?)
     }

@@ -132,6 +132,16 @@ impl Host for Kong {
         }
     }
 
+    /// Through the bridge it is also counted, and shown on answers that nginx makes itself.
+    fn show_invalid_configuration(&self) -> bool {
+        self.switch == Switch::Bridge
+            && abi::set_property(
+                b"kong\0tse_route\0route",
+                br#"{"error":"invalid-config","headers":{"error":"X-Kong-Route-Error"}}"#,
+            )
+            .is_ok()
+    }
+
     /// nginx lists the status of every try; the last one answered.
     fn status(&self) -> Option<u16> {
         let statuses = abi::property(b"ngx\0upstream_status").ok()?;

@@ -33,6 +33,8 @@ pub trait Host {
     fn forget_route(&self);
     /// Makes the decision readable for the gateway's access log.
     fn publish(&self, effect: &Effect);
+    /// Lets the gateway itself show that a configuration cannot be used; false where the filter has to.
+    fn show_invalid_configuration(&self) -> bool;
     /// The status of the response at hand.
     fn status(&self) -> Option<u16>;
     /// Failed requests that the filter was not called for, by the number of their circuit breaker,
