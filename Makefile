@@ -30,3 +30,44 @@ demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, st
 .PHONY: run
 run: wasm $(VENV)/.installed ## The demo's Envoy, left running, with requests to try
 	$(PYTHON) tests/envoy/demo.py --keep
+
+# The runner must be of the version of wasm-bindgen that is locked.
+BINDGEN_VERSION = $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "", $$3); print $$3 }' Cargo.lock)
+BINDGEN_RUNNER = target/tools/wasm-bindgen-$(BINDGEN_VERSION)/bin/wasm-bindgen-test-runner
+
+.PHONY: test
+test: test-rust test-node test-lua test-python ## Run all tests
+
+.PHONY: test-rust
+test-rust: wasm ## Unit and engine tests, and the built filter in a host harness
+	@echo "== Rust"
+	TSE_ROUTE_WASM=$(CURDIR)/$(WASM) cargo test
+
+.PHONY: test-node
+test-node: $(BINDGEN_RUNNER) ## The engine's tests on wasm32-unknown-unknown, under Node
+	@echo "== The engine under Node"
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(BINDGEN_RUNNER) \
+	  cargo test --no-default-features --target wasm32-unknown-unknown --test engine
+
+target/tools/wasm-bindgen-%/bin/wasm-bindgen-test-runner:
+	@tests/require.sh node || tests/require.sh nodejs
+	cargo install --quiet --debug --root target/tools/wasm-bindgen-$* --version =$* \
+	  --bin wasm-bindgen-test-runner wasm-bindgen-cli
+
+.PHONY: test-lua
+test-lua: ## The bridge plugin under LuaJIT
+	@echo "== The bridge plugin"
+	@tests/require.sh luajit
+	luajit tests/lua/run.lua
+
+.PHONY: test-python
+test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
+	@echo "== The real Envoy"
+	$(PYTHON) -m pytest tests
+
+.PHONY: lint
+lint: ## Check the format and the lints for all targets
+	cargo fmt --check
+	cargo clippy --all-targets -- --deny warnings
+	cargo clippy --lib --no-default-features --target $(WASM_TARGET) -- --deny warnings
+	cargo clippy --lib --no-default-features --target wasm32-unknown-unknown -- --deny warnings

@@ -2,6 +2,7 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
+use crate::config::{self, DEFAULT_UPSTREAM_HEADER};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
 use crate::observe::log as output;
@@ -17,11 +18,13 @@ pub struct Root {
     id: u32,
     /// None while the configuration cannot be used.
     plugin: Option<Rc<Plugin>>,
+    /// The internal header of a configuration that cannot be used: clients must not send it there either.
+    header: Rc<str>,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, plugin: None }
+        Self { id, plugin: None, header: DEFAULT_UPSTREAM_HEADER.into() }
     }
 }
 
@@ -54,6 +57,10 @@ impl RootContext for Root {
                     log::error!("{error}");
                 }
                 self.plugin = None;
+                let header = config::parse(&json).0.upstream_header;
+                if !header.as_str().is_empty() {
+                    self.header = header.as_str().into();
+                }
                 !is_certainly_envoy()
             }
         }
@@ -66,7 +73,7 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.plugin {
             Some(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
-            None => Box::new(Broken::default()),
+            None => Box::new(Broken::new(Rc::clone(&self.header))),
         })
     }
 }

@@ -332,13 +332,18 @@ fn refuse_forged(host: &dyn Host, header: &str) {
 }
 
 /// A request under a configuration that cannot be used: the service's own upstream serves.
-#[derive(Default)]
 pub struct Broken {
+    /// The internal header.
+    header: Rc<str>,
     shown: bool,
 }
 
 impl Broken {
     const REASON: &str = "invalid-config";
+
+    pub fn new(header: Rc<str>) -> Self {
+        Self { header, shown: false }
+    }
 }
 
 impl Context for Broken {}
@@ -350,7 +355,9 @@ impl HttpContext for Broken {
             "the configuration cannot be used, its faults were logged when it was loaded: \
              the service's own upstream serves",
         );
-        self.shown = host::current(HostChoice::Auto).show_invalid_configuration();
+        let host = host::current(HostChoice::Auto);
+        refuse_forged(host, &self.header);
+        self.shown = host.show_invalid_configuration();
         Action::Continue
     }
 
