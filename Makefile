@@ -50,7 +50,7 @@ test-node: $(BINDGEN_RUNNER) ## The engine's tests on wasm32-unknown-unknown, un
 	  cargo test --no-default-features --target wasm32-unknown-unknown --test engine
 
 target/tools/wasm-bindgen-%/bin/wasm-bindgen-test-runner:
-	@tests/require.sh node || tests/require.sh nodejs
+	@tests/require.sh node:nodejs
 	cargo install --quiet --debug --root target/tools/wasm-bindgen-$* --version =$* \
 	  --bin wasm-bindgen-test-runner wasm-bindgen-cli
 

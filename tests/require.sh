@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes sure that programs are there: `require.sh luajit prometheus` installs what is missing, each
-# from the Debian package of its name, or says what to install.
+# Makes sure that programs are there: `require.sh luajit node:nodejs` installs what is missing from
+# the Debian package of its name, or of the name behind the colon, or says what to install.
 set -euo pipefail
 
 missing=()
-for program in "$@"; do
-  command -v "$program" >/dev/null || missing+=("$program")
+for entry in "$@"; do
+  command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
