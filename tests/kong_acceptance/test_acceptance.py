@@ -1,0 +1,62 @@
+"""kong/test.sh passes against an Envoy with the rules of kong/kong.yml."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import gateway
+
+SCRIPT = gateway.ROOT / "kong" / "test.sh"
+
+
+def run_script(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", str(SCRIPT), url],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=180,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def url():
+    assert gateway.WASM.exists(), "run `make wasm` first"
+    with gateway.running() as address:
+        yield address
+
+
+def test_all_cases_pass(url: str) -> None:
+    result = run_script(url)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"^[5-9]\d passed, 0 failed$", result.stdout, re.MULTILINE), result.stdout
+
+
+def test_a_wrong_rule_is_noticed(tmp_path: Path) -> None:
+    """The script can fail: with one upstream changed it names the cases and exits with 1."""
+    wrong = tmp_path / "kong.yml"
+    right = gateway.KONG.read_text()
+    changed = right.replace("condition: {method: DELETE}", "condition: {method: PURGE}")
+    assert changed != right
+    wrong.write_text(changed)
+    with gateway.running(wrong) as address:
+        result = run_script(address, REQUESTS="300", TOLERANCE="15")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "FAIL  method: DELETE" in result.stdout
+    assert result.stdout.rstrip().endswith(", 1 failed")
+
+
+def test_no_gateway_is_told() -> None:
+    result = run_script(f"http://127.0.0.1:{gateway.free_port()}")
+    assert result.returncode == 2
+    assert "no answer" in result.stderr
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shellcheck_is_content() -> None:
+    result = subprocess.run(["shellcheck", str(SCRIPT)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
