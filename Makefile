@@ -30,3 +30,7 @@ demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, st
 .PHONY: run
 run: wasm $(VENV)/.installed ## The demo's Envoy, left running, with requests to try
 	$(PYTHON) tests/envoy/demo.py --keep
+
+.PHONY: schema
+schema: ## Write kong/filters/tse-route.meta.json from the types of the configuration
+	UPDATE_SCHEMA=1 cargo test --quiet --test schema
