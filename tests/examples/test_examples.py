@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,14 @@ def test_the_schema_refuses(entry: dict[str, Any], validator: Draft4Validator) -
 def test_only_the_filter_refuses(entry: dict[str, Any], validator: Draft4Validator) -> None:
     """If the schema learns to see one of these, its entry gets a `schema` path."""
     assert validator.is_valid(entry["config"])
+
+
+def test_links_within_the_readme() -> None:
+    text = (documents.ROOT / "README.md").read_text()
+    headings = re.findall(r"^#{2,} (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    # As GitHub makes anchors of headings.
+    anchors = {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
 def test_the_manifests_are_the_seed() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import gateway
+import envoy_as_kong
 
-SCRIPT = gateway.ROOT / "kong" / "test.sh"
+SCRIPT = envoy_as_kong.ROOT / "kong" / "test.sh"
 
 
 def run_script(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,8 +25,8 @@ def run_script(url: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def url():
-    assert gateway.WASM.exists(), "run `make wasm` first"
-    with gateway.running() as address:
+    assert envoy_as_kong.WASM.exists(), "run `make wasm` first"
+    with envoy_as_kong.running() as address:
         yield address
 
 
@@ -39,11 +39,11 @@ def test_all_cases_pass(url: str) -> None:
 def test_a_wrong_rule_is_noticed(tmp_path: Path) -> None:
     """The script can fail: with one upstream changed it names the cases and exits with 1."""
     wrong = tmp_path / "kong.yml"
-    right = gateway.KONG.read_text()
+    right = envoy_as_kong.KONG.read_text()
     changed = right.replace("condition: {method: DELETE}", "condition: {method: PURGE}")
     assert changed != right
     wrong.write_text(changed)
-    with gateway.running(wrong) as address:
+    with envoy_as_kong.running(wrong) as address:
         result = run_script(address, REQUESTS="300", TOLERANCE="15")
     assert result.returncode == 1, result.stdout + result.stderr
     assert "FAIL  method: DELETE" in result.stdout
@@ -51,7 +51,7 @@ def test_a_wrong_rule_is_noticed(tmp_path: Path) -> None:
 
 
 def test_no_gateway_is_told() -> None:
-    result = run_script(f"http://127.0.0.1:{gateway.free_port()}")
+    result = run_script(f"http://127.0.0.1:{envoy_as_kong.free_port()}")
     assert result.returncode == 2
     assert "no answer" in result.stderr
 
