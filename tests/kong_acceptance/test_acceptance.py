@@ -1,5 +1,6 @@
 """kong/test.sh passes against an Envoy with the rules of kong/kong.yml."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ def run_script(url: str, **environment: str) -> subprocess.CompletedProcess[str]
         text=True,
         errors="replace",
         timeout=180,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **environment},
+        env={**os.environ, **environment},
     )
 
 
