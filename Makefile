@@ -71,3 +71,7 @@ lint: ## Check the format and the lints for all targets
 	cargo clippy --all-targets -- --deny warnings
 	cargo clippy --lib --no-default-features --target $(WASM_TARGET) -- --deny warnings
 	cargo clippy --lib --no-default-features --target wasm32-unknown-unknown -- --deny warnings
+
+.PHONY: schema
+schema: ## Write kong/filters/tse-route.meta.json from the types of the configuration
+	UPDATE_SCHEMA=1 cargo test --quiet --test schema
