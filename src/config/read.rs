@@ -60,6 +60,12 @@ pub(crate) fn nearest<'k>(
         .map(|(_, name)| name)
 }
 
+/// Whether this is `{}`, which an empty list becomes on its way through Kong: Lua has one kind of
+/// table for both.
+pub(crate) fn is_empty_object(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty)
+}
+
 /// The object at the cursor, or none and a fault.
 pub(crate) fn as_object<'v>(
     value: &'v Value,
@@ -338,6 +344,9 @@ impl<T: Field> Field for Option<T> {
 
 impl<T: Field> Field for Vec<T> {
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        if is_empty_object(value) {
+            return Self::new();
+        }
         let Some(elements) = value.as_array() else {
             mismatch(value, "a list", at);
             return Self::new();
