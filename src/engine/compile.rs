@@ -2,6 +2,7 @@
 
 use super::attribute::Attribute;
 use super::breaker::Policy;
+use super::index::Index;
 use super::matches::{
     Addresses, Bound, PathPrefix, Relation, Test, ValueList, compile_pattern, split_list,
 };
@@ -34,7 +35,9 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
     // Stable: rules of one priority keep their order.
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.weight));
     let breakers = number_breakers(&mut rules);
-    (Table { rules, attributes: compiler.attributes, breakers }, at.finish())
+    let attributes = compiler.attributes;
+    let index = Index::new(&rules, &attributes);
+    (Table { rules, attributes, breakers, index }, at.finish())
 }
 
 /// Numbers the circuit breakers in the order of the rules; returns how many there are.

@@ -8,9 +8,9 @@ mod pattern;
 
 pub(crate) use address::{Addresses, parse as parse_address};
 pub(crate) use list::{ValueList, split as split_list};
-pub(crate) use ordered::{Bound, Relation};
+pub(crate) use ordered::{Bound, Relation, Scale};
 pub(crate) use path_prefix::PathPrefix;
-pub(crate) use pattern::compile as compile_pattern;
+pub(crate) use pattern::{compile as compile_pattern, compile_all as compile_patterns};
 
 use memchr::memmem::Finder;
 use regex::bytes::Regex;

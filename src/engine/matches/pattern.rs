@@ -1,9 +1,12 @@
 //! `regex`: a pattern found anywhere in the value, in linear time.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 /// The largest compiled pattern, in bytes.
 pub(crate) const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// The largest automaton of many patterns, and the largest cache of its states, in bytes.
+const MAX_SET_BYTES: usize = 8 << 20;
 
 /// Compiles a pattern over bytes.
 ///
@@ -25,6 +28,16 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
             }
         },
     )
+}
+
+/// Compiles patterns into one automaton that finds them all in one pass; none if it is too large.
+pub(crate) fn compile_all<'p>(patterns: impl Iterator<Item = &'p str>) -> Option<RegexSet> {
+    RegexSetBuilder::new(patterns)
+        .unicode(false)
+        .size_limit(MAX_SET_BYTES)
+        .dfa_size_limit(MAX_SET_BYTES)
+        .build()
+        .ok()
 }
 
 #[cfg(test)]
@@ -56,6 +69,7 @@ mod tests {
         for (pattern, reason) in [
             ("(", "unclosed group"),
             ("a{999999999}", "larger than"),
+            ("a{2,1}", "not a regular expression"),
             ("(?:a{1000}){1000}", "larger than"),
             (r"(a)\1", "backreferences are not supported"),
             ("(?=a)", "look-around"),
