@@ -5,8 +5,8 @@ use super::affixes::{Prefixes, Suffixes};
 use super::frontier::Frontier;
 use super::node::{Builder, Member, Node};
 use super::ordered::Bounds;
-use super::patterns::{Patterns, literal};
-use crate::engine::matches::{Addresses, Bound, Test, ValueList};
+use super::patterns::Patterns;
+use crate::engine::matches::{Addresses, Bound, Test, ValueList, literal_pattern};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -82,10 +82,10 @@ impl<'t> Filing<'t> {
             Test::Prefix(prefix) => self.prefixes.entry(prefix).or_default().push(member),
             Test::Suffix(suffix) => self.suffixes.entry(suffix).or_default().push(member),
             Test::Contains(finder) => {
-                self.patterns.entry(literal(finder.needle())).or_default().push(member);
+                self.patterns.entry(literal_pattern(finder.needle())).or_default().push(member);
             }
-            Test::Pattern(regex) => {
-                self.patterns.entry(regex.as_str().to_owned()).or_default().push(member);
+            Test::Pattern(pattern) => {
+                self.patterns.entry(pattern.text().to_owned()).or_default().push(member);
             }
             Test::Ordered(bound) => self.bounds.entry(bound).or_default().push(member),
             Test::Address(set) => self.addresses.entry(set).or_default().push(member),

@@ -1,8 +1,7 @@
 //! Regular expressions: one pass over the value finds all patterns that are in it.
 
 use super::node::Node;
-use crate::engine::matches::compile_patterns;
-use regex::bytes::RegexSet;
+use crate::engine::matches::Patterns as Automaton;
 
 /// The most patterns of one automaton: its states grow with them, and it is fast only as long as
 /// the states that a value leads through stay in its cache.
@@ -11,7 +10,7 @@ const MAX_PATTERNS: usize = 1_000;
 /// Patterns, compiled into as few automata as their sizes allow.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Patterns {
-    sets: Vec<(RegexSet, Box<[Node]>)>,
+    sets: Vec<(Automaton, Box<[Node]>)>,
 }
 
 impl Patterns {
@@ -30,7 +29,8 @@ impl Patterns {
     }
 
     fn add(&mut self, mut filed: Vec<(String, Node)>, unfiled: &mut Vec<Node>) {
-        match compile_patterns(filed.iter().map(|(pattern, _)| pattern.as_str())) {
+        let texts: Vec<&str> = filed.iter().map(|(pattern, _)| pattern.as_str()).collect();
+        match Automaton::compile(&texts) {
             Some(set) => {
                 self.sets.push((set, filed.into_iter().map(|(_, node)| node).collect()));
             }
@@ -46,25 +46,19 @@ impl Patterns {
     /// Visits what is filed under the patterns that are found in a value.
     pub(super) fn visit<'i>(&'i self, value: &[u8], mut found: impl FnMut(&'i Node)) {
         for (set, nodes) in &self.sets {
-            // To name the patterns takes memory; to know that there are none does not.
-            if set.is_match(value) {
-                let matches = set.matches(value);
-                matches.iter().filter_map(|at| nodes.get(at)).for_each(&mut found);
-            }
+            set.visit(value, |pattern| {
+                if let Some(node) = nodes.get(pattern) {
+                    found(node);
+                }
+            });
         }
     }
-}
-
-/// The pattern that finds exactly this text.
-pub(super) fn literal(text: &[u8]) -> String {
-    // A configured text is UTF-8; where it were not, the pattern would find more, never less.
-    let text = std::str::from_utf8(text).unwrap_or_default();
-    regex::escape(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::matches::literal_pattern as literal;
 
     fn seen(patterns: &Patterns, value: &[u8]) -> Vec<u32> {
         let mut seen = Vec::new();
