@@ -2,8 +2,9 @@
 
 use super::attribute::Attribute;
 use super::breaker::Policy;
+use super::index::Index;
 use super::matches::{
-    Addresses, Bound, PathPrefix, Relation, Test, ValueList, compile_pattern, split_list,
+    Addresses, Bound, PathPrefix, Pattern, Relation, Test, ValueList, split_list,
 };
 use super::rollout::Rollout;
 use super::sticky;
@@ -34,7 +35,9 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
     // Stable: rules of one priority keep their order.
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.weight));
     let breakers = number_breakers(&mut rules);
-    (Table { rules, attributes: compiler.attributes, breakers }, at.finish())
+    let attributes = compiler.attributes;
+    let index = Index::new(&rules, &attributes);
+    (Table { rules, attributes, breakers, index }, at.finish())
 }
 
 /// Numbers the circuit breakers in the order of the rules; returns how many there are.
@@ -212,7 +215,7 @@ impl<'c> Compiler<'c> {
             O::Ge => Bound::compile(Relation::GreaterOrEqual, value.as_bytes()).map(Test::Ordered),
             O::Lt => Bound::compile(Relation::Less, value.as_bytes()).map(Test::Ordered),
             O::Le => Bound::compile(Relation::LessOrEqual, value.as_bytes()).map(Test::Ordered),
-            O::Regex | O::NotRegex => compile_pattern(raw).map(Box::new).map(Test::Pattern),
+            O::Regex | O::NotRegex => Pattern::compile(raw).map(Test::Pattern),
             O::In | O::NotIn => self.list(attribute, item, &value, delimiter, at),
             O::Prefix => Ok(Test::Prefix(bytes())),
             O::Suffix => Ok(Test::Suffix(bytes())),

@@ -9,6 +9,7 @@ mod breaker;
 mod choose;
 mod compile;
 mod decide;
+mod index;
 mod matches;
 mod parse;
 mod request;

@@ -3,6 +3,7 @@
 use super::attribute::Attribute;
 use super::breaker::Policy;
 use super::decide::Choice;
+use super::index::Index;
 use super::matches::Test;
 use super::request::World;
 use super::rollout::Rollout;
@@ -20,6 +21,8 @@ pub struct Table {
     pub(super) attributes: Vec<Attribute>,
     /// How many circuit breakers the rules have.
     pub(super) breakers: usize,
+    /// The way to the rules that can hold.
+    pub(super) index: Index,
 }
 
 impl Table {

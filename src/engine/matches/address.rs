@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 ///
 /// IPv4 addresses stand in the IPv4-mapped block of IPv6 (RFC 4291, section 2.5.5.2): a client that
 /// arrives as `::ffff:10.0.0.1` is the client `10.0.0.1`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Addresses {
     ranges: Box<[(u128, u128)]>,
 }
@@ -35,6 +35,16 @@ impl Addresses {
             touches
         });
         Ok(Self { ranges: ranges.into() })
+    }
+
+    /// The first and the last address of each range, in ascending order.
+    pub(crate) fn ranges(&self) -> &[(u128, u128)] {
+        &self.ranges
+    }
+
+    /// Where an address stands among the ranges.
+    pub(crate) fn number(address: IpAddr) -> u128 {
+        number(address)
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
