@@ -183,7 +183,11 @@ impl Stream {
         let routing = match effect.upstream() {
             Some(upstream) if by_header => {
                 match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
-                    Ok(()) => Routing::Taken,
+                    Ok(()) => {
+                        // The header that it took the place of may have picked the route already.
+                        host.forget_route();
+                        Routing::Taken
+                    }
                     Err(_) => Routing::Refused(Refusal::HostFailure),
                 }
             }
