@@ -20,8 +20,8 @@ pub struct Stream {
     awaits: Awaits,
     decided: Option<Choice>,
     shown: Shown,
-    /// What the headers that a provisional decision has changed were before.
-    undo: Vec<(Box<str>, Option<Vec<u8>>)>,
+    /// What the headers that a provisional decision has changed were before, every value of them.
+    undo: Vec<(Box<str>, Vec<Vec<u8>>)>,
 }
 
 /// Whether the decision waits for the body.
@@ -222,10 +222,14 @@ impl Stream {
         if self.decided.take().is_none() {
             return;
         }
-        for (name, value) in self.undo.drain(..) {
-            let undone = match value {
-                Some(value) => abi::set_header(Map::Request, name.as_bytes(), &value),
-                None => abi::remove_header(Map::Request, name.as_bytes()),
+        for (name, values) in self.undo.drain(..) {
+            let name = name.as_bytes();
+            let undone = match values.split_first() {
+                None => abi::remove_header(Map::Request, name),
+                Some((first, others)) => others
+                    .iter()
+                    .map(|value| abi::add_header(Map::Request, name, value))
+                    .fold(abi::set_header(Map::Request, name, first), Result::and),
             };
             if undone.is_err() {
                 output::error_once_a_minute(
@@ -242,12 +246,8 @@ impl Stream {
 
     /// Changes the headers of the request: `remove`, then `set`, then `add`.
     fn change_request(&mut self, changes: &RequestHeaders) {
-        if self.awaits == Awaits::Provisionally {
-            let set = changes.set.iter().chain(&changes.add).map(|header| &header.name);
-            for name in set.chain(&changes.remove) {
-                let before = abi::header(Map::Request, name.as_str().as_bytes());
-                self.undo.push((name.as_str().into(), before));
-            }
+        if self.awaits == Awaits::Provisionally && *changes != RequestHeaders::default() {
+            self.remember(changes);
         }
         let removed = changes
             .remove
@@ -273,6 +273,20 @@ impl Stream {
                 Refusal::HostFailure.word(),
                 "the gateway refused to change a request header",
             );
+        }
+    }
+
+    /// Remembers the headers that are about to change: all of their values, which are only in the
+    /// whole map.
+    fn remember(&mut self, changes: &RequestHeaders) {
+        let headers = abi::headers(Map::Request).unwrap_or_default();
+        let set = changes.set.iter().chain(&changes.add).map(|header| &header.name);
+        for name in set.chain(&changes.remove) {
+            let of_this_name = |(other, value): (&[u8], &[u8])| {
+                other.eq_ignore_ascii_case(name.as_str().as_bytes()).then(|| value.to_vec())
+            };
+            let values = abi::pairs(&headers).filter_map(of_this_name).collect();
+            self.undo.push((name.as_str().into(), values));
         }
     }
 }
