@@ -2,6 +2,7 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
+use crate::config::{self, DEFAULT_UPSTREAM_HEADER};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -12,10 +13,21 @@ use std::rc::Rc;
 const MOST_LINES: usize = 100;
 
 /// The root context: one configuration.
-#[derive(Default)]
 pub struct Root {
-    /// None while the configuration cannot be used.
-    plugin: Option<Rc<Plugin>>,
+    state: State,
+}
+
+/// What became of the configuration.
+enum State {
+    InForce(Rc<Plugin>),
+    /// It cannot be used; the name of the internal header is all that is taken from it.
+    Broken(Rc<str>),
+}
+
+impl Default for Root {
+    fn default() -> Self {
+        Self { state: State::Broken(DEFAULT_UPSTREAM_HEADER.into()) }
+    }
 }
 
 impl Context for Root {}
@@ -36,7 +48,7 @@ impl RootContext for Root {
                     loaded.table.rules().len(),
                     loaded.report.warnings().count(),
                 );
-                self.plugin = Some(Rc::new(Plugin::new(loaded)));
+                self.state = State::InForce(Rc::new(Plugin::new(loaded)));
                 true
             }
             Err(report) => {
@@ -45,7 +57,7 @@ impl RootContext for Root {
                 for error in report.errors().take(MOST_LINES) {
                     log::error!("{error}");
                 }
-                self.plugin = None;
+                self.state = State::Broken(internal_header(&json));
                 !is_certainly_envoy()
             }
         }
@@ -56,9 +68,18 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.plugin {
-            Some(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
-            None => Box::new(Broken),
+        Some(match &self.state {
+            State::InForce(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
+            State::Broken(internal_header) => Box::new(Broken::new(Rc::clone(internal_header))),
         })
+    }
+}
+
+/// The internal header that a configuration names, whatever else is wrong with it.
+fn internal_header(json: &[u8]) -> Rc<str> {
+    let (config, _) = config::parse(json);
+    match config.upstream_header.as_str() {
+        "" => DEFAULT_UPSTREAM_HEADER.into(),
+        name => name.into(),
     }
 }

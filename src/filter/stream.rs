@@ -293,23 +293,43 @@ impl Stream {
 
 /// Removes a client's own internal header, and lets the gateway forget what it may have made of it.
 fn refuse_forged(host: &dyn Host, header: &str) {
-    if abi::header(Map::Request, header.as_bytes()).is_some() {
-        if abi::remove_header(Map::Request, header.as_bytes()).is_err() {
-            output::error_once_a_minute(
-                Refusal::HostFailure.word(),
-                "the gateway did not remove a client's own internal header",
-            );
-        }
+    if remove_forged(header) {
         host.forget_route();
     }
 }
 
+/// Removes a client's own internal header; whether there was one.
+fn remove_forged(header: &str) -> bool {
+    let is_forged = abi::header(Map::Request, header.as_bytes()).is_some();
+    if is_forged && abi::remove_header(Map::Request, header.as_bytes()).is_err() {
+        output::error_once_a_minute(
+            Refusal::HostFailure.word(),
+            "the gateway did not remove a client's own internal header",
+        );
+    }
+    is_forged
+}
+
 /// A request under a configuration that cannot be used: the service's own upstream serves.
-pub struct Broken;
+pub struct Broken {
+    internal_header: Rc<str>,
+}
+
+impl Broken {
+    pub fn new(internal_header: Rc<str>) -> Self {
+        Self { internal_header }
+    }
+}
 
 impl Context for Broken {}
 
 impl HttpContext for Broken {
+    /// A client that sends the internal header must not choose what the filter does not.
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        remove_forged(&self.internal_header);
+        Action::Continue
+    }
+
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         const REASON: &str = "invalid-config";
         output::error_once_a_minute(
