@@ -238,6 +238,12 @@ impl Stream {
                 );
             }
         }
+        // What the filter shows itself it has published itself.
+        if let Shown::Decision(choice) = self.shown
+            && let Some(effect) = self.plugin.effects.of(choice)
+        {
+            host.unpublish(effect);
+        }
         self.shown = Shown::Nothing;
         if self.plugin.loaded.config.route_by != RouteBy::Header {
             host.unroute();

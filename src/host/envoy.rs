@@ -84,6 +84,10 @@ impl Host for Envoy {
         }
     }
 
+    fn unpublish(&self, _: &Effect) {
+        // Envoy holds a request until its decision is final.
+    }
+
     fn counts(&self) -> bool {
         true
     }

@@ -126,19 +126,33 @@ impl Host for Kong {
     /// Kong picks its route before any filter runs and never again.
     fn forget_route(&self) {}
 
+    /// What goes through the bridge is published by the bridge.
     fn publish(&self, effect: &Effect) {
-        if self.switch == Switch::Bridge || !self.shares {
-            return; // the bridge has done it, or there is nowhere to
-        }
-        let _ = abi::set_property(b"kong\0ctx\0shared\0tse_route_rule", effect.rule().as_bytes());
-        if let Some(upstream) = effect.upstream() {
-            let path = b"kong\0ctx\0shared\0tse_route_upstream";
-            let _ = abi::set_property(path, upstream.as_bytes());
-        }
+        self.share(effect, |value| value);
+    }
+
+    /// Nothing can be removed from `kong.ctx.shared`, only emptied.
+    fn unpublish(&self, effect: &Effect) {
+        self.share(effect, |_| "");
     }
 
     /// Under the name `tse-route` a metric of the filter would break Kong's `/metrics`.
     fn counts(&self) -> bool {
         false
+    }
+}
+
+impl Kong {
+    /// Writes a decision, or something in its place, into `kong.ctx.shared`.
+    fn share(&self, effect: &Effect, written: fn(&str) -> &str) {
+        if !self.shares {
+            return;
+        }
+        let rule = written(effect.rule());
+        let _ = abi::set_property(b"kong\0ctx\0shared\0tse_route_rule", rule.as_bytes());
+        if let Some(upstream) = effect.upstream().map(written) {
+            let path = b"kong\0ctx\0shared\0tse_route_upstream";
+            let _ = abi::set_property(path, upstream.as_bytes());
+        }
     }
 }

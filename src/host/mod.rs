@@ -33,6 +33,8 @@ pub trait Host {
     fn forget_route(&self);
     /// Makes the decision readable for the gateway's access log.
     fn publish(&self, effect: &Effect);
+    /// Takes back what [`Host::publish`] did earlier in this request.
+    fn unpublish(&self, effect: &Effect);
     /// Whether the gateway counts the filter's metrics.
     fn counts(&self) -> bool;
 }
