@@ -2,7 +2,7 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
-use crate::config::{self, DEFAULT_UPSTREAM_HEADER};
+use crate::config::{self, DEFAULT_UPSTREAM_HEADER, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -36,8 +36,14 @@ impl RootContext for Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
     fn on_configure(&mut self, size: usize) -> bool {
-        let json = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
-        match crate::load(&json) {
+        let json = abi::buffer(Buffer::PluginConfiguration, size);
+        let loaded = match &json {
+            Ok(json) => crate::load(json),
+            Err(status) => {
+                Err(Report::of_whole(format!("the gateway withheld it (status {})", status.0)))
+            }
+        };
+        match loaded {
             Ok(loaded) => {
                 for warning in loaded.report.warnings().take(MOST_LINES) {
                     log::warn!("{warning}");
@@ -57,7 +63,7 @@ impl RootContext for Root {
                 for error in report.errors().take(MOST_LINES) {
                     log::error!("{error}");
                 }
-                self.state = State::Broken(internal_header(&json));
+                self.state = State::Broken(internal_header(&json.unwrap_or_default()));
                 !is_certainly_envoy()
             }
         }
