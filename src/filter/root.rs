@@ -2,10 +2,9 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
-use crate::config::{self, DEFAULT_UPSTREAM_HEADER};
+use crate::config::{self, DEFAULT_UPSTREAM_HEADER, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
-use crate::observe::log as output;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::rc::Rc;
@@ -16,15 +15,19 @@ const MOST_LINES: usize = 100;
 /// The root context: one configuration.
 pub struct Root {
     id: u32,
-    /// None while the configuration cannot be used.
-    plugin: Option<Rc<Plugin>>,
-    /// The internal header of a configuration that cannot be used: clients must not send it there either.
-    header: Rc<str>,
+    state: State,
+}
+
+/// What became of the configuration.
+enum State {
+    InForce(Rc<Plugin>),
+    /// It cannot be used; the name of the internal header is all that is taken from it.
+    Broken(Rc<str>),
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, plugin: None, header: DEFAULT_UPSTREAM_HEADER.into() }
+        Self { id, state: State::Broken(DEFAULT_UPSTREAM_HEADER.into()) }
     }
 }
 
@@ -34,10 +37,15 @@ impl RootContext for Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
     fn on_configure(&mut self, size: usize) -> bool {
-        output::adopt_level();
-        let json = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
-        match crate::load(&json) {
-            Ok(loaded) => {
+        let json = abi::buffer(Buffer::PluginConfiguration, size);
+        let loaded = match &json {
+            Ok(json) => crate::load(json).map(|loaded| (loaded, json)),
+            Err(status) => {
+                Err(Report::of_whole(format!("the gateway withheld it (status {})", status.0)))
+            }
+        };
+        match loaded {
+            Ok((loaded, json)) => {
                 for warning in loaded.report.warnings().take(MOST_LINES) {
                     log::warn!("{warning}");
                 }
@@ -47,7 +55,7 @@ impl RootContext for Root {
                     loaded.table.rules().len(),
                     loaded.report.warnings().count(),
                 );
-                self.plugin = Some(Rc::new(Plugin::new(loaded, &json, self.id)));
+                self.state = State::InForce(Rc::new(Plugin::new(loaded, json, self.id)));
                 true
             }
             Err(report) => {
@@ -56,11 +64,7 @@ impl RootContext for Root {
                 for error in report.errors().take(MOST_LINES) {
                     log::error!("{error}");
                 }
-                self.plugin = None;
-                let header = config::parse(&json).0.upstream_header;
-                if !header.as_str().is_empty() {
-                    self.header = header.as_str().into();
-                }
+                self.state = State::Broken(internal_header(&json.unwrap_or_default()));
                 !is_certainly_envoy()
             }
         }
@@ -71,9 +75,18 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.plugin {
-            Some(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
-            None => Box::new(Broken::new(Rc::clone(&self.header))),
+        Some(match &self.state {
+            State::InForce(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
+            State::Broken(internal_header) => Box::new(Broken::new(Rc::clone(internal_header))),
         })
+    }
+}
+
+/// The internal header that a configuration names, whatever else is wrong with it.
+fn internal_header(json: &[u8]) -> Rc<str> {
+    let (config, _) = config::parse(json);
+    match config.upstream_header.as_str() {
+        "" => DEFAULT_UPSTREAM_HEADER.into(),
+        name => name.into(),
     }
 }

@@ -84,6 +84,10 @@ impl Host for Envoy {
         }
     }
 
+    fn unpublish(&self, _: &Effect) {
+        // Envoy holds a request until its decision is final.
+    }
+
     /// Envoy refuses such a configuration in the first place.
     fn show_invalid_configuration(&self) -> bool {
         false

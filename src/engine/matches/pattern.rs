@@ -10,7 +10,6 @@ use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::util::pool::Pool;
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, PatternSet};
-use std::error::Error;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -42,7 +41,7 @@ impl Pattern {
         let nfa =
             compile(&[text], MAX_PATTERN_BYTES).map_err(|error| match error.size_limit() {
                 Some(limit) => format!("the pattern is larger than {limit} bytes when compiled"),
-                None => format!("not a regular expression: {}", reason(&error)),
+                None => format!("not a regular expression: {}", reason(text, &error)),
             })?;
         let automaton = Automaton::new(nfa, MatchKind::LeftmostFirst, PATTERN_CACHE)
             .ok_or("not a regular expression that can be searched for in bytes")?;
@@ -145,16 +144,19 @@ impl Automaton {
 fn compile(texts: &[&str], limit: usize) -> Result<NFA, Box<thompson::BuildError>> {
     let config =
         NFA::config().utf8(false).nfa_size_limit(Some(limit)).which_captures(WhichCaptures::None);
-    let syntax = syntax::Config::new().unicode(false).utf8(false);
-    NFA::compiler().configure(config).syntax(syntax).build_many(texts).map_err(Box::new)
+    NFA::compiler().configure(config).syntax(bytewise()).build_many(texts).map_err(Box::new)
+}
+
+fn bytewise() -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false)
 }
 
 /// What is wrong, in a line: the library's message draws the pattern over several, and the last
 /// one says it.
-fn reason(error: &thompson::BuildError) -> String {
-    let text = match error.source() {
-        Some(source) => source.to_string(),
-        None => error.to_string(),
+fn reason(text: &str, error: &thompson::BuildError) -> String {
+    let text = match syntax::parse_with(text, &bytewise()) {
+        Err(error) => error.to_string(),
+        Ok(_) => error.to_string(),
     };
     let last = text.lines().last().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
