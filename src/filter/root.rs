@@ -1,13 +1,12 @@
 //! The life of a configuration.
 
+use super::dispatch::HttpContext;
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
 use crate::config::{self, DEFAULT_UPSTREAM_HEADER};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
 use crate::observe::log as output;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 
 /// The most faults that are logged one by one.
@@ -28,12 +27,10 @@ impl Root {
     }
 }
 
-impl Context for Root {}
-
-impl RootContext for Root {
+impl Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
-    fn on_configure(&mut self, size: usize) -> bool {
+    pub fn on_configure(&mut self, size: usize) -> bool {
         output::adopt_level();
         let json = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
         match crate::load(&json) {
@@ -66,14 +63,11 @@ impl RootContext for Root {
         }
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.plugin {
+    /// A request under this configuration.
+    pub fn create_http_context(&self) -> Box<dyn HttpContext> {
+        match &self.plugin {
             Some(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
             None => Box::new(Broken::new(Rc::clone(&self.header))),
-        })
+        }
     }
 }
