@@ -65,6 +65,8 @@ def test_every_example_has_configurations() -> None:
     """The search finds what is there: an example whose form it does not know would go unchecked."""
     for name in [
         "README.md",
+        "examples/canary/envoy.yaml",
+        "examples/canary/kong.yaml",
         "examples/envoy-gateway.yaml",
         "examples/istio.yaml",
         "examples/kubernetes/22-green.yaml",
@@ -171,6 +173,17 @@ def test_kubernetes_names_fit_together() -> None:
             named = {up["name"] for rule in one["config"]["rules"] for up in rule["upstream"]}
             assert named <= upstreams, one["metadata"]["name"]
             assert one["metadata"]["name"] == "my-test-route"
+
+
+def test_the_canary_is_the_same_on_kong_and_envoy() -> None:
+    """So that a user gets the same version from both."""
+    kong, envoy = (
+        [config for place, config in CONFIGURATIONS.items() if place.startswith(f"examples/canary/{name}.yaml")]
+        for name in ["kong", "envoy"]
+    )
+    assert len(kong) == 1 and kong == envoy
+    (rule,) = kong[0]["rules"]
+    assert {"hash_on", "rollout", "circuit_breaker"} <= rule.keys()
 
 
 def test_header_routes_know_every_upstream() -> None:
