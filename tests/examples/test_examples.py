@@ -77,7 +77,7 @@ def test_every_example_has_configurations() -> None:
         "kong/kong.yml",
     ]:
         assert any(place.startswith(name) for place in CONFIGURATIONS), name
-    assert sum(place.startswith("kong/kong.yml") for place in CONFIGURATIONS) == 8
+    assert sum(place.startswith("kong/kong.yml") for place in CONFIGURATIONS) == 9
 
 
 @pytest.mark.parametrize("place", CONFIGURATIONS)
