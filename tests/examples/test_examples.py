@@ -137,6 +137,21 @@ def test_links_within_the_readme() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
+def test_the_published_function(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program on this page computes the test vectors on this page, and runs as it stands."""
+    text = (documents.ROOT / "README.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert f"on the canary are | `{capsys.readouterr().out.strip()}` |" in text
+    xxh64, assign = names["xxh64"], names["assign"]
+    seed = xxh64(b"checkout")
+    for number in [xxh64(b""), seed, xxh64(b"user-1", seed=seed)]:
+        assert f"| `{number:016x}` |" in text
+    split = [assign("", f"user-{n}", {"a": 20, "b": 30, "": 50}) or "own" for n in range(8)]
+    assert f"| {', '.join(split)} |" in text
+
+
 def test_the_manifests_are_the_seed() -> None:
     for number, name in [(10, "header"), (11, "query"), (12, "weights")]:
         manifest = documents.ROOT / "examples" / "kubernetes" / f"{number}-{name}.yaml"
