@@ -226,6 +226,49 @@ printf -v padding '%70000s' ''
 expect "body: above body_max_bytes there are no parameters" $stable - - /body -H "$json" \
   -d "{\"padding\":\"$padding\",\"user\":{\"tier\":\"gold\"}}"
 
+# --- stickiness ---------------------------------------------------------------------------------
+# Asks 20 times in one go, with arguments of curl; what has answered is in $served, each once.
+ask_20_times() {
+  local path=$1
+  shift
+  served=$(curl -sS --max-time 60 "$@" "$base$path?n=[1-20]" 2>&1 |
+    grep -ao '^demo[12]$' | sort | uniq -c | tr -s ' \n' ' ')
+  served=${served# }
+  served=${served% }
+}
+
+# What the case is about, how often which upstream is to answer, the path, arguments of curl.
+expect_20_times() {
+  local label=$1 want=$2
+  shift 2
+  ask_20_times "$@"
+  if [[ $served == "$want" ]]; then pass "$label"; else fail "$label" "expected $want; got $served"; fi
+}
+
+# The function that README.md publishes says who goes where.
+expect_20_times "sticky: ann is sent to demo1 20 times" "20 demo1" /sticky -H 'X-User: ann'
+expect_20_times "sticky: bob is sent to demo2 20 times" "20 demo2" /sticky -H 'X-User: bob'
+ask_20_times /sticky
+if [[ $served == *demo1*demo2* ]]; then
+  pass "sticky: without the header by chance ($served)"
+else
+  fail "sticky: without the header by chance" "got only $served"
+fi
+expect_20_times "sticky: a cookie that is there is the key" "20 demo2" /sticky/cookie \
+  -H 'Cookie: theme=dark; uid=ann'
+
+answer=$(curl -sS -i --max-time 20 "$base/sticky/cookie" 2>&1 | tr -d '\r')
+cookie=$(sed -n 's/^[Ss]et-[Cc]ookie: //p' <<<"$answer")
+first=$(grep -ao '^demo[12]$' <<<"$answer")
+if [[ $cookie =~ ^uid=[0-9a-f]{32}\;\ Path=/sticky\;\ HttpOnly\;\ SameSite=Lax$ ]]; then
+  pass "sticky: a missing cookie is issued"
+else
+  fail "sticky: a missing cookie is issued" "got ${cookie:-none}"
+fi
+expect_20_times "sticky: the issued cookie leads where its first answer came from, $first" \
+  "20 $first" /sticky/cookie \
+  -H "Cookie: ${cookie%%;*}"
+
 # --- other ways to attach -----------------------------------------------------------------------
 expect "filter chain: a rule matches" nginx 22 $nginx /chain -H 'version: 1'
 expect "filter chain: no rule matches" $stable - - /chain

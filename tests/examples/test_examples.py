@@ -65,6 +65,8 @@ def test_every_example_has_configurations() -> None:
     """The search finds what is there: an example whose form it does not know would go unchecked."""
     for name in [
         "README.md",
+        "examples/canary/envoy.yaml",
+        "examples/canary/kong.yaml",
         "examples/envoy-gateway.yaml",
         "examples/istio.yaml",
         "examples/kubernetes/22-green.yaml",
@@ -75,7 +77,7 @@ def test_every_example_has_configurations() -> None:
         "kong/kong.yml",
     ]:
         assert any(place.startswith(name) for place in CONFIGURATIONS), name
-    assert sum(place.startswith("kong/kong.yml") for place in CONFIGURATIONS) == 8
+    assert sum(place.startswith("kong/kong.yml") for place in CONFIGURATIONS) == 9
 
 
 @pytest.mark.parametrize("place", CONFIGURATIONS)
@@ -135,6 +137,21 @@ def test_links_within_the_readme() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
 
 
+def test_the_published_function(capsys: pytest.CaptureFixture[str]) -> None:
+    """The program on this page computes the test vectors on this page, and runs as it stands."""
+    text = (documents.ROOT / "README.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert f"on the canary are | `{capsys.readouterr().out.strip()}` |" in text
+    xxh64, assign = names["xxh64"], names["assign"]
+    seed = xxh64(b"checkout")
+    for number in [xxh64(b""), seed, xxh64(b"user-1", seed=seed)]:
+        assert f"| `{number:016x}` |" in text
+    split = [assign("", f"user-{n}", {"a": 20, "b": 30, "": 50}) or "own" for n in range(8)]
+    assert f"| {', '.join(split)} |" in text
+
+
 def test_the_manifests_are_the_seed() -> None:
     for number, name in [(10, "header"), (11, "query"), (12, "weights")]:
         manifest = documents.ROOT / "examples" / "kubernetes" / f"{number}-{name}.yaml"
@@ -171,6 +188,17 @@ def test_kubernetes_names_fit_together() -> None:
             named = {up["name"] for rule in one["config"]["rules"] for up in rule["upstream"]}
             assert named <= upstreams, one["metadata"]["name"]
             assert one["metadata"]["name"] == "my-test-route"
+
+
+def test_the_canary_is_the_same_on_kong_and_envoy() -> None:
+    """So that a user gets the same version from both."""
+    kong, envoy = (
+        [config for place, config in CONFIGURATIONS.items() if place.startswith(f"examples/canary/{name}.yaml")]
+        for name in ["kong", "envoy"]
+    )
+    assert len(kong) == 1 and kong == envoy
+    (rule,) = kong[0]["rules"]
+    assert {"hash_on", "rollout", "circuit_breaker"} <= rule.keys()
 
 
 def test_header_routes_know_every_upstream() -> None:
