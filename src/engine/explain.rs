@@ -3,7 +3,8 @@
 use super::attribute::{Facts, Value};
 use super::decide::Holds;
 use super::request::Request;
-use super::table::Table;
+use super::sticky;
+use super::table::{Sticky, Table};
 
 /// How each enabled rule answers to one request, in the order in which they are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct RuleTrace {
     pub holds: Option<bool>,
     /// Its items, in the order of the configuration.
     pub items: Vec<ItemTrace>,
+    /// What the client is recognised by, where the rule asks for it and the request has it.
+    pub key: Option<KeyTrace>,
 }
 
 /// How one item answers.
@@ -30,6 +33,29 @@ pub struct ItemTrace {
     pub holds: Option<bool>,
     /// The value that the request has; none where it is absent.
     pub found: Option<Vec<u8>>,
+}
+
+/// How a client is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyTrace {
+    /// Whether it is by `hash_fallback`.
+    pub by_fallback: bool,
+    /// The key.
+    pub key: Vec<u8>,
+    /// The number that the key gives the client.
+    pub client: u64,
+}
+
+impl KeyTrace {
+    fn of<R: Request>(sticky: &Sticky, facts: &mut Facts<'_, '_, R>) -> Option<Self> {
+        let source = sticky.source(facts)?;
+        let Value::Present(key) = facts.value(source) else { return None };
+        Some(Self {
+            by_fallback: sticky.sources.first() != Some(&source),
+            key: key.to_vec(),
+            client: sticky::client(sticky.seed, key),
+        })
+    }
 }
 
 impl From<Holds> for Option<bool> {
@@ -64,6 +90,7 @@ impl Table {
                 index: rule.index,
                 holds: rule.holds(&mut facts).into(),
                 items: items.into_iter().map(|(_, item)| item).collect(),
+                key: rule.sticky.as_ref().and_then(|sticky| KeyTrace::of(sticky, &mut facts)),
             }
         });
         Trace { rules: rules.collect() }

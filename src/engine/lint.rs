@@ -2,18 +2,21 @@
 //!
 //! Not part of loading: whoever wants to know asks, so that a gateway's start does not pay for it.
 
+use super::table::Table;
 use crate::config::{Condition, Config, Cursor, Item, Location, MatchType, Operator, Report, Rule};
 
 /// Up to so many rules each is compared with each.
 const MOST_COMPARED: usize = 2_000;
 
-/// Adds to the report of a usable configuration what an operator should look at again.
-pub fn lint(config: &Config, report: Report) -> Report {
+/// Adds to the report of a usable configuration what an operator should look at again; `now` is in
+/// milliseconds since the epoch.
+pub fn lint(config: &Config, table: &Table, now: u64, report: Report) -> Report {
     let at = &mut Cursor::new(report);
     if !config.rules.iter().any(|rule| rule.enabled) {
         at.field("rules", |at| at.warning("no rule is enabled: every request goes on untouched"));
     }
     reach(config, at);
+    rollouts(table, now, at);
     at.field("rules", |at| {
         for (index, rule) in config.rules.iter().enumerate() {
             at.element(index, |at| {
@@ -58,6 +61,23 @@ fn reach<'c>(config: &'c Config, at: &mut Cursor<'c>) {
         at.field("rules", |at| {
             at.element(*index, |at| {
                 at.warning(format!("never reached: rules[{earlier_index}], {why}, {order}"));
+            });
+        });
+    }
+}
+
+/// A rollout that has reached its end: whoever reads the weights reads something else than what holds.
+fn rollouts(table: &Table, now: u64, at: &mut Cursor<'_>) {
+    let over = table.rules().iter().filter(|rule| rule.rollout_end().is_some_and(|end| end <= now));
+    for rule in over {
+        at.field("rules", |at| {
+            at.element(rule.index(), |at| {
+                at.field("rollout", |at| {
+                    at.warning(
+                        "its end is in the past: its last weights hold, and can be written as the \
+                         weights of the upstreams",
+                    );
+                });
             });
         });
     }
@@ -167,7 +187,11 @@ mod tests {
     fn warnings(rules: serde_json::Value) -> Vec<String> {
         let (config, report) = config::read(&json!({ "rules": rules }));
         assert!(report.is_usable(), "{report}");
-        lint(&config, Report::default()).warnings().map(ToString::to_string).collect()
+        let (table, _) = crate::engine::compile(&config, Report::default());
+        lint(&config, &table, 1_000_000, Report::default())
+            .warnings()
+            .map(ToString::to_string)
+            .collect()
     }
 
     fn rule(weight: u8, condition: serde_json::Value, match_type: &str) -> serde_json::Value {
@@ -225,6 +249,15 @@ mod tests {
                 Some(better) => assert!(found.concat().contains(better), "{pattern}: {found:?}"),
                 None => assert!(found.is_empty(), "{pattern}: {found:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn rollouts_of_the_past_are_named() {
+        for (start, over) in [(0, true), (989, true), (990, true), (991, false)] {
+            let mut rule = rule(1, json!(null), "AND");
+            rule["rollout"] = json!({ "start": start, "duration": "10s", "to": { "a": 50 } });
+            assert_eq!(!warnings(json!([rule])).is_empty(), over, "{start}");
         }
     }
 

@@ -25,7 +25,7 @@ pub use breaker::{Admission, Answers, Breaker, Policy};
 pub use choose::format_id;
 pub use compile::compile;
 pub use decide::{Choice, Outcome, Verdict};
-pub use explain::{ItemTrace, RuleTrace, Trace};
+pub use explain::{ItemTrace, KeyTrace, RuleTrace, Trace};
 pub use lint::lint;
 pub use request::{Body, Bytes, Request, World};
 pub use table::{Rule, StickyCookie, Table, Target};

@@ -1,0 +1,10 @@
+//! The command line as its users see it: what it prints, and how it ends.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "cli/broken.rs"]
+mod broken;
+#[path = "cli/golden.rs"]
+mod golden;
+#[path = "cli/process.rs"]
+mod process;
