@@ -24,6 +24,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Check(CheckArgs),
     Explain(ExplainArgs),
+    Simulate(SimulateArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Examples:\n  \
         tse-route schema > tse-route.schema.json\n  \
@@ -98,6 +99,49 @@ pub(crate) struct ExplainArgs {
     pub output: Output,
 }
 
+/// Send many requests through the engine, and compare the split with the configured one
+///
+/// Without a request, a file of keys or an access log, a request is made up for each rule that
+/// matches it, and the rules get requests in turn. Rules that stick to a client (`hash_on`) get
+/// another client with every request.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route simulate -c config.yaml\n  \
+    tse-route simulate -c config.yaml --requests 10000000 --at 2030-01-31T08:00:00Z\n  \
+    tse-route simulate -c config.yaml --request '/x?uid={key}' --keys users.txt\n  \
+    tse-route simulate -c config.yaml --access-log access.log --output json\n  \
+    tse-route simulate -c config.yaml --weights-to next.yaml\n\n\
+    A p-value is the probability of a deviation at least as large from weights that are kept: one\n\
+    below 0.001 is hardly chance.\n\
+    Exit codes: 0 simulated; 1 a configuration cannot be used; 2 wrong usage, or a file that cannot be read.")]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How many requests [default: 100000, or one for each key or line of the log]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000_000))]
+    pub requests: Option<u64>,
+    /// A file with one client's key in each line; it takes the place of `{key}` in the request, and
+    /// stands where the rules' `hash_on` looks
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<String>,
+    /// An access log in common or combined format, whose requests are sent
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "request", "headers", "cookie", "body", "client_ip"])]
+    pub access_log: Option<String>,
+    /// A second configuration: how many clients would move if it came next
+    #[arg(long, value_name = "FILE")]
+    pub weights_to: Option<String>,
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The time of all requests: RFC 3339, or seconds since 1970; without it the present
+    #[arg(long, value_name = "TIME", value_parser = super::world::time)]
+    pub at: Option<Timestamp>,
+    /// Where the draws start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// Which configuration.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigArgs {
@@ -112,9 +156,9 @@ pub(crate) struct ConfigArgs {
 /// What the request is like.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct RequestArgs {
-    /// Method and path, or a path, or a whole URL
-    #[arg(long, value_name = "REQUEST", default_value = "GET /")]
-    pub request: String,
+    /// Method and path, or a path, or a whole URL [default: GET /]
+    #[arg(long, value_name = "REQUEST")]
+    pub request: Option<String>,
     /// A header, as in `version: v2`; may be given again
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub headers: Vec<String>,

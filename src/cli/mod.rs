@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod output;
 mod request;
+mod simulate;
 mod source;
 mod world;
 
@@ -66,6 +67,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Schema { kong } => {
             let schema = if kong { crate::config::kong_meta() } else { crate::config::schema() };
             output::json(&schema)

@@ -60,7 +60,7 @@ impl Request for Sample {
 impl Sample {
     /// The request that the flags describe.
     pub(crate) fn of(args: &RequestArgs) -> Result<Self, Failure> {
-        let mut sample = Self::of_line(&args.request)?;
+        let mut sample = Self::of_line(args.request.as_deref().unwrap_or("GET /"))?;
         for header in &args.headers {
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Usage(format!("-H {header:?}: accepted is a header, as in 'version: v2'"))

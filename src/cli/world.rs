@@ -18,7 +18,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// A moment at which all upstreams are well.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Moment {
     pub now: Timestamp,
     random: fastrand::Rng,

@@ -4,7 +4,7 @@ use super::attribute::{Facts, Value};
 use super::decide::Holds;
 use super::request::Request;
 use super::sticky;
-use super::table::{Sticky, Table};
+use super::table::{Rule, Sticky, Table};
 
 /// How each enabled rule answers to one request, in the order in which they are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,28 +72,36 @@ impl Table {
     /// Asks every rule and every item, also those that a decision would not have come to.
     pub fn trace(&self, request: &impl Request) -> Trace {
         let mut facts = Facts::new(request, &self.attributes);
-        let rules = self.rules.iter().map(|rule| {
-            let mut items: Vec<_> = rule
-                .items
-                .iter()
-                .map(|item| {
-                    let holds = item.holds(&mut facts).into();
-                    let found = match facts.value(item.attribute) {
-                        Value::Present(value) => Some(value.to_vec()),
-                        Value::Absent | Value::Pending => None,
-                    };
-                    (item.origin, ItemTrace { holds, found })
-                })
-                .collect();
-            items.sort_by_key(|(origin, _)| *origin);
-            RuleTrace {
-                index: rule.index,
-                holds: rule.holds(&mut facts).into(),
-                items: items.into_iter().map(|(_, item)| item).collect(),
-                key: rule.sticky.as_ref().and_then(|sticky| KeyTrace::of(sticky, &mut facts)),
-            }
-        });
-        Trace { rules: rules.collect() }
+        Trace { rules: self.rules.iter().map(|rule| rule.trace(&mut facts)).collect() }
+    }
+
+    /// Asks a single rule, by its position among [`Table::rules`].
+    pub fn trace_rule(&self, rule: usize, request: &impl Request) -> Option<RuleTrace> {
+        Some(self.rules.get(rule)?.trace(&mut Facts::new(request, &self.attributes)))
+    }
+}
+
+impl Rule {
+    fn trace<R: Request>(&self, facts: &mut Facts<'_, '_, R>) -> RuleTrace {
+        let mut items: Vec<_> = self
+            .items
+            .iter()
+            .map(|item| {
+                let holds = item.holds(facts).into();
+                let found = match facts.value(item.attribute) {
+                    Value::Present(value) => Some(value.to_vec()),
+                    Value::Absent | Value::Pending => None,
+                };
+                (item.origin, ItemTrace { holds, found })
+            })
+            .collect();
+        items.sort_by_key(|(origin, _)| *origin);
+        RuleTrace {
+            index: self.index,
+            holds: self.holds(facts).into(),
+            items: items.into_iter().map(|(_, item)| item).collect(),
+            key: self.sticky.as_ref().and_then(|sticky| KeyTrace::of(sticky, facts)),
+        }
     }
 }
 
