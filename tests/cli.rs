@@ -4,7 +4,11 @@
 
 #[path = "cli/broken.rs"]
 mod broken;
+#[path = "cli/generated.rs"]
+mod generated;
 #[path = "cli/golden.rs"]
 mod golden;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/process.rs"]
 mod process;

@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Explain(ExplainArgs),
     Simulate(SimulateArgs),
+    Import(ImportArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Examples:\n  \
         tse-route schema > tse-route.schema.json\n  \
@@ -138,6 +139,32 @@ pub(crate) struct SimulateArgs {
     /// Where the draws start
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Translate what other gateways know of traffic splitting into a KongPlugin
+///
+/// Reads Gateway API HTTPRoutes, Ingresses with ingress-nginx's canary annotations, Kong's `canary`
+/// plugin and APISIX's `traffic-split`. Backends in Kubernetes get the names of Kong's Upstreams,
+/// `<service>.<namespace>.<port>.svc`. Several routes become one plugin, with their hostnames as
+/// conditions. What cannot be carried over is an error at its place.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route import httproute.yaml > plugin.yaml\n  \
+    kubectl get ingress -n shop -o yaml | tse-route import - --lossy\n  \
+    tse-route import apisix.yaml --name shop-split | tse-route check -\n\n\
+    Exit codes: 0 translated; 1 something cannot be carried over; 2 wrong usage, or a file that cannot be read.")]
+pub(crate) struct ImportArgs {
+    /// Files to translate; `-` is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Leave out what cannot be carried over, with a warning instead of an error
+    #[arg(long)]
+    pub lossy: bool,
+    /// The name of the plugin
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     #[command(flatten)]
     pub output: Output,
 }

@@ -9,6 +9,7 @@ mod decision;
 mod diagnostic;
 mod explain;
 mod files;
+mod import;
 mod output;
 mod request;
 mod simulate;
@@ -67,6 +68,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Schema { kong } => {
             let schema = if kong { crate::config::kong_meta() } else { crate::config::schema() };
