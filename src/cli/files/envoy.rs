@@ -80,5 +80,5 @@ fn is_ours(filter: &Node, plugin: &Node) -> bool {
     [filter.text_of("name"), plugin.text_of("name"), plugin.text_of("root_id"), file, url]
         .into_iter()
         .flatten()
-        .any(|name| name.contains("tse-route") || name.contains("tse_route"))
+        .any(super::is_plugin)
 }

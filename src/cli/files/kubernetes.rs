@@ -1,4 +1,4 @@
-//! KongPlugin and KongClusterPlugin manifests.
+//! KongPlugin and KongClusterPlugin manifests, and the filter in Istio and in Envoy Gateway.
 
 use super::{Found, PLUGIN, Subject};
 use crate::cli::source::Node;
@@ -32,6 +32,42 @@ pub(super) fn find(manifest: &Node, found: &mut Found<'_>) {
                 }
             }
         }
+        "WasmPlugin" => {
+            let Some(spec) = manifest.get("spec") else { return };
+            let names = [spec.text_of("pluginName"), spec.text_of("url")];
+            filter(manifest, spec, "pluginConfig", &names, found);
+        }
+        "EnvoyExtensionPolicy" => {
+            for wasm in manifest.dig(&["spec", "wasm"]).map(Node::elements).unwrap_or_default() {
+                let names = [wasm.text_of("name"), wasm.text_of("rootID")];
+                filter(manifest, wasm, "config", &names, found);
+            }
+        }
         _ => {}
+    }
+}
+
+/// A Wasm filter under any of its names; neither of its owners can make Envoy hold requests back.
+fn filter(
+    manifest: &Node,
+    owner: &Node,
+    field: &str,
+    names: &[Option<&str>],
+    found: &mut Found<'_>,
+) {
+    if !names.iter().flatten().any(|name| super::is_plugin(name)) {
+        return;
+    }
+    let config = match owner.get(field) {
+        Some(config) => found.configuration(config),
+        None => Some(Node::null(super::head(owner))),
+    };
+    if let Some(config) = config {
+        let kind = manifest.text_of("kind").unwrap_or_default();
+        let name = manifest.dig(&["metadata", "name"]).and_then(Node::text);
+        let label = format!("{kind} {}", name.unwrap_or("without a name"));
+        found
+            .subjects
+            .push(Subject { holds_requests: Some(false), ..Subject::labelled(label, config) });
     }
 }

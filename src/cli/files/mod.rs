@@ -14,6 +14,11 @@ use crate::config::Config;
 /// The name under which gateways know the filter.
 pub(crate) const PLUGIN: &str = "tse-route";
 
+/// Whether a Wasm filter's name, or that of its file, is this one's.
+fn is_plugin(name: &str) -> bool {
+    name.contains("tse-route") || name.contains("tse_route")
+}
+
 /// A file and what was found in it.
 #[derive(Debug)]
 pub(crate) struct File {
