@@ -31,6 +31,13 @@ $(VENV)/.installed: tests/requirements.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+.PHONY: cli
+cli: ## Build the command line, dist/tse-route
+	cargo build --bin tse-route --release
+	@mkdir -p dist
+	@cp target/release/tse-route dist/tse-route
+	@ls -l dist/tse-route
+
 .PHONY: demo
 demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, stop it
 	$(PYTHON) tests/envoy/demo.py

@@ -90,6 +90,9 @@ impl<'c> Compiler<'c> {
                 }
             });
         }
+        for (origin, item) in (0..).zip(&mut items) {
+            item.origin = origin;
+        }
         // Stable: otherwise the order is the operator's.
         sort_by_key(&mut items, |item: &Item| {
             self.attributes.get(item.attribute).is_some_and(Attribute::is_body)
@@ -179,7 +182,7 @@ impl<'c> Compiler<'c> {
         }
         let attribute = Attribute::of(location, item);
         let (test, negated) = self.test(&attribute, item, at)?;
-        Some(Item { attribute: self.position(attribute), negated, test })
+        Some(Item { attribute: self.position(attribute), negated, origin: 0, test })
     }
 
     fn position(&mut self, attribute: Attribute) -> usize {

@@ -177,5 +177,7 @@ pub(super) struct Item {
     /// The position of the attribute in the table.
     pub(super) attribute: usize,
     pub(super) negated: bool,
+    /// The item's position among all items of its rule, in the order of the configuration.
+    pub(super) origin: u32,
     pub(super) test: Test,
 }
