@@ -30,3 +30,7 @@ demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, st
 .PHONY: run
 run: wasm $(VENV)/.installed ## The demo's Envoy, left running, with requests to try
 	$(PYTHON) tests/envoy/demo.py --keep
+
+.PHONY: test-envoy
+test-envoy: wasm $(VENV)/.installed ## Test the built filter in the real Envoy, over HTTP
+	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests/envoy
