@@ -43,8 +43,8 @@ demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, st
 	$(PYTHON) tests/envoy/demo.py
 
 .PHONY: run
-run: wasm $(VENV)/.installed ## The demo's Envoy, left running, with requests to try
-	$(PYTHON) tests/envoy/demo.py --keep
+run: wasm $(VENV)/.installed ## The example's Envoy, left running, with requests to try (PORT=…)
+	$(PYTHON) tests/envoy/demo.py --keep $(if $(PORT),--port $(PORT))
 
 # The runner must be of the version of wasm-bindgen that is locked.
 BINDGEN_VERSION = $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "", $$3); print $$3 }' Cargo.lock)
@@ -78,7 +78,7 @@ test-lua: ## The bridge plugin under LuaJIT
 .PHONY: test-python
 test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
-	$(PYTHON) -m pytest tests
+	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests
 
 .PHONY: lint
 lint: ## Check the format and the lints for all targets
