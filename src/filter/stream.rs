@@ -228,7 +228,6 @@ impl Stream {
     fn apply(&mut self, host: &dyn Host, outcome: Outcome) {
         let plugin = Rc::clone(&self.plugin);
         let header = plugin.loaded.config.upstream_header.as_str();
-        let by_header = plugin.loaded.config.route_by == RouteBy::Header;
         let decision = match outcome {
             Outcome::Routed(choice) => plugin.effects.of(choice).map(|effect| (choice, effect)),
             Outcome::Unmatched | Outcome::NeedsBody => None,
@@ -237,40 +236,31 @@ impl Stream {
             refuse_forged(host, header);
             return;
         };
-        let routing = match effect.upstream() {
-            Some(upstream) if by_header => {
-                match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
-                    Ok(()) => {
-                        // The header that it took the place of may have picked the route already.
-                        host.forget_route();
-                        Routing::Taken
-                    }
-                    Err(_) => Routing::Refused(Refusal::HostFailure),
-                }
-            }
-            upstream => {
-                // Where the gateway routes by the header, the decision replaces a client's own.
-                if upstream.is_none() || !host.routes_by_header() {
-                    refuse_forged(host, header);
-                }
-                if by_header { Routing::Taken } else { host.route(header, effect) }
-            }
+        let by_header = plugin.loaded.config.route_by == RouteBy::Header;
+        let routing = if by_header {
+            set_internal(host, header, effect)
+        } else {
+            route(host, header, effect)
         };
         self.decided = Some(choice);
         match routing {
-            Routing::Taken => self.shown = Shown::Decision(choice),
-            Routing::TakenAndShown => {}
-            Routing::RefusedAndShown => return,
+            Routing::Taken | Routing::TakenAndShown => {
+                self.change_request(effect.request_headers());
+            }
+            // The answer will be another upstream's: no circuit breaker counts it.
+            Routing::Refused(_) | Routing::RefusedAndShown => self.sent = None,
+        }
+        match routing {
+            Routing::Taken => {
+                self.shown = Shown::Decision(choice);
+                host.publish(effect);
+            }
             Routing::Refused(refusal) => {
                 output::error_once_a_minute(refusal.word(), refusal.sentence());
                 metrics::count_error(host, refusal.word());
                 self.shown = Shown::Error(refusal.word());
-                return;
             }
-        }
-        self.change_request(effect.request_headers());
-        if by_header || routing == Routing::Taken {
-            host.publish(effect);
+            Routing::TakenAndShown | Routing::RefusedAndShown => {}
         }
     }
 
@@ -351,6 +341,31 @@ impl Stream {
             let values = abi::pairs(&headers).filter_map(of_this_name).collect();
             self.undo.push((name.as_str().into(), values));
         }
+    }
+}
+
+/// Routes in the gateway's own way. Where that reads the internal header, the decision replaces a
+/// client's own.
+fn route(host: &dyn Host, header: &str, effect: &Effect) -> Routing {
+    if effect.upstream().is_none() || !host.routes_by_header() {
+        refuse_forged(host, header);
+    }
+    host.route(header, effect)
+}
+
+/// Sets the internal header and nothing else, for a tier behind that routes by it.
+fn set_internal(host: &dyn Host, header: &str, effect: &Effect) -> Routing {
+    let Some(upstream) = effect.upstream() else {
+        refuse_forged(host, header);
+        return Routing::Taken;
+    };
+    match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
+        Ok(()) => {
+            // The header that it took the place of may have picked the route already.
+            host.forget_route();
+            Routing::Taken
+        }
+        Err(_) => Routing::Refused(Refusal::HostFailure),
     }
 }
 

@@ -270,7 +270,7 @@ fn every_fault_has_its_place() {
         (
             json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [] } }] }),
             "rules[0].rollout.stages",
-            "at least one",
+            "1 to 1000 stages",
         ),
         (
             json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [{ "after": 5, "weights": { "a": 1 } }, { "after": 4, "weights": { "a": 1 } }] } }] }),
@@ -341,6 +341,16 @@ fn every_fault_has_its_place() {
             json!({ "rules": [{ "upstream": upstream, "circuit_breaker": { "max_error_rate": 0.1, "window": "10ms" } }] }),
             "rules[0].circuit_breaker.window",
             "less than 100ms",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": null }], "rollout": { "start": 0, "duration": 1, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.to.a",
+            "no upstream of this rule has a name",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "weight": 50 }, { "name": "a", "weight": 50 }], "rollout": { "start": 0, "duration": 1, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.to.a",
+            "lists once",
         ),
     ];
     for (config, path, words) in table {
