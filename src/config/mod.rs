@@ -47,8 +47,17 @@ pub fn parse(json: &[u8]) -> (Config, Report) {
     }
     match serde_json::from_slice(json) {
         Ok(value) => read(&value),
-        Err(error) => (Config::default(), Report::of_whole(format!("not JSON: {error}"))),
+        Err(error) => (Config::default(), Report::of_whole(not_json(json, &error))),
     }
+}
+
+fn not_json(text: &[u8], error: &serde_json::Error) -> String {
+    // Envoy hands a Struct over as protobuf, which begins with the tag of its first field.
+    let hint = match text.first() {
+        Some(b'\n') => "; in Envoy the configuration must be a google.protobuf.StringValue",
+        _ => "",
+    };
+    format!("not JSON: {error}{hint}")
 }
 
 /// [`parse`] for JSON that has been read already.

@@ -392,6 +392,14 @@ fn text_that_is_no_json_is_told_with_its_line() {
 }
 
 #[test]
+fn protobuf_is_told_from_json() {
+    // google.protobuf.Struct {fields: {"rules": …}}
+    let report =
+        tse_route::load(b"\x0a\x0d\x0a\x05rules\x12\x04\x32\x02\x0a\x00").expect_err("a fault");
+    assert!(report.to_string().contains("google.protobuf.StringValue"), "{report}");
+}
+
+#[test]
 fn limits_are_limits() {
     let one = json!({ "upstream": [{ "name": "a" }] });
     assert_eq!(errors(&json!({ "rules": vec![one; 10_001] })).len(), 1);
