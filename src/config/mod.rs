@@ -52,10 +52,12 @@ pub fn parse(json: &[u8]) -> (Config, Report) {
 }
 
 fn not_json(text: &[u8], error: &serde_json::Error) -> String {
-    // Envoy hands a Struct over as protobuf, which begins with the tag of its first field.
-    let hint = match text.first() {
-        Some(b'\n') => "; in Envoy the configuration must be a google.protobuf.StringValue",
-        _ => "",
+    // Envoy hands a Struct over as protobuf: the tag of a field, and in it that of a value.
+    let is_protobuf = text.starts_with(b"\n") && text.contains(&0x12);
+    let hint = if is_protobuf {
+        "; in Envoy the configuration must be a google.protobuf.StringValue"
+    } else {
+        ""
     };
     format!("not JSON: {error}{hint}")
 }
