@@ -8,6 +8,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod calls;
 mod configs;
 mod seed;
 mod stand_ins;
