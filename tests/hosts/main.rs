@@ -10,5 +10,7 @@ mod harness;
 
 mod calls;
 mod configs;
+mod junk;
 mod seed;
 mod stand_ins;
+mod statuses;
