@@ -8,8 +8,11 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod asserts;
 mod calls;
 mod configs;
+mod envoy;
+mod envoy_bodies;
 mod junk;
 mod seed;
 mod stand_ins;
