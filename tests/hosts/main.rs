@@ -14,6 +14,8 @@ mod configs;
 mod envoy;
 mod envoy_bodies;
 mod junk;
+mod kong;
+mod kong_bodies;
 mod seed;
 mod stand_ins;
 mod statuses;
