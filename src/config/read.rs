@@ -51,10 +51,10 @@ pub(crate) fn nearest<'k>(
     unknown: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {
-    let unknown = unknown.to_lowercase();
+    let unknown = unknown.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&unknown, &name.to_lowercase()), name))
+        .map(|name| (strsim::damerau_levenshtein(&unknown, &name.to_ascii_lowercase()), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)

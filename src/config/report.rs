@@ -103,10 +103,16 @@ impl<'a> Cursor<'a> {
         visit: impl FnOnce(&mut Self) -> T,
     ) -> T {
         let depth = self.steps.len();
-        self.steps.extend_from_slice(steps);
+        self.go(steps);
         let result = visit(self);
         self.steps.truncate(depth);
         result
+    }
+
+    /// Not inlined: every field of a configuration would have its copy.
+    #[inline(never)]
+    fn go(&mut self, steps: &[Step<'a>]) {
+        self.steps.extend_from_slice(steps);
     }
 
     /// [`Cursor::within`] a field.

@@ -7,6 +7,7 @@ use super::matches::{
     Addresses, Bound, PathPrefix, Pattern, Relation, Test, ValueList, split_list,
 };
 use super::rollout::Rollout;
+use super::sorted::sort_by_key;
 use super::sticky;
 use super::table::{Item, Rule, RuleBreaker, Shares, Sticky, StickyCookie, Table, Target};
 use crate::config::{
@@ -33,7 +34,7 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
         }
     });
     // Stable: rules of one priority keep their order.
-    rules.sort_by_key(|rule| std::cmp::Reverse(rule.weight));
+    sort_by_key(&mut rules, |rule| std::cmp::Reverse(rule.weight));
     let breakers = number_breakers(&mut rules);
     let attributes = compiler.attributes;
     let index = Index::new(&rules, &attributes);
@@ -90,7 +91,7 @@ impl<'c> Compiler<'c> {
             });
         }
         // Stable: otherwise the order is the operator's.
-        items.sort_by_key(|item| {
+        sort_by_key(&mut items, |item: &Item| {
             self.attributes.get(item.attribute).is_some_and(Attribute::is_body)
         });
         let fallback = rule.circuit_breaker.as_ref().and_then(|breaker| breaker.fallback.as_ref());

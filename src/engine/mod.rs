@@ -14,6 +14,7 @@ mod matches;
 mod parse;
 mod request;
 mod rollout;
+mod sorted;
 mod sticky;
 mod table;
 mod weighted;

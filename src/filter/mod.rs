@@ -1,15 +1,15 @@
 //! When the filter is asked: the life of a configuration and of a request.
 
 mod breakers;
+mod dispatch;
 mod plugin;
 mod request;
 mod root;
 mod stream;
 
 use crate::observe::log;
-use root::Root;
 
-proxy_wasm::main! {{
+/// What is done once, when a worker has loaded the filter.
+fn start() {
     log::install();
-    proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
-}}
+}

@@ -1,12 +1,11 @@
 //! The life of a configuration.
 
+use super::dispatch::HttpContext;
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
 use crate::config::{self, DEFAULT_UPSTREAM_HEADER, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 
 /// The most faults that are logged one by one.
@@ -31,12 +30,10 @@ impl Root {
     }
 }
 
-impl Context for Root {}
-
-impl RootContext for Root {
+impl Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
-    fn on_configure(&mut self, size: usize) -> bool {
+    pub fn on_configure(&mut self, size: usize) -> bool {
         let json = abi::buffer(Buffer::PluginConfiguration, size);
         let loaded = match &json {
             Ok(json) => crate::load(json).map(|loaded| (loaded, json)),
@@ -70,15 +67,12 @@ impl RootContext for Root {
         }
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.state {
+    /// A request under this configuration.
+    pub fn create_http_context(&self) -> Box<dyn HttpContext> {
+        match &self.state {
             State::InForce(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
             State::Broken(internal_header) => Box::new(Broken::new(Rc::clone(internal_header))),
-        })
+        }
     }
 }
 

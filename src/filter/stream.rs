@@ -1,5 +1,6 @@
 //! The life of a request.
 
+use super::dispatch::{Action, HttpContext};
 use super::plugin::Plugin;
 use super::request::{Clock, Draws, Incoming, Surroundings};
 use crate::config::{HostChoice, RequestHeaders, RouteBy};
@@ -8,8 +9,6 @@ use crate::host::abi::{self, Buffer, Map};
 use crate::host::{self, Host, Refusal, Routing};
 use crate::observe::effect::{ERROR_HEADER, Effect};
 use crate::observe::{log as output, metrics};
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -47,8 +46,6 @@ enum Shown {
     Decision(Choice),
     Error(&'static str),
 }
-
-impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
@@ -374,8 +371,6 @@ impl Broken {
         Self { internal_header, shown: false }
     }
 }
-
-impl Context for Broken {}
 
 impl HttpContext for Broken {
     /// A client that sends the internal header must not choose what the filter does not.

@@ -2,6 +2,7 @@
 
 use super::node::{Member, positions};
 use crate::engine::matches::{Addresses, parse_address};
+use crate::engine::sorted::sort_by;
 
 /// A segment tree over the ends of all blocks: a block is filed in the few nodes that make it up,
 /// and an address lies in those on the way from its leaf to the root, however blocks are nested.
@@ -20,7 +21,7 @@ impl AddressTree {
             .flat_map(|(first, last)| [Some(*first), last.checked_add(1)])
             .flatten()
             .collect();
-        leaves.sort_unstable();
+        sort_by(&mut leaves, Ord::cmp);
         leaves.dedup();
         let mut nodes: Vec<Vec<Member>> = vec![Vec::new(); 2 * leaves.len()];
         for (set, members) in &filed {

@@ -1,6 +1,7 @@
 //! Prefixes and suffixes: all that a value has, found by one binary search.
 
 use super::node::Node;
+use crate::engine::sorted::sort_by;
 use smallvec::SmallVec;
 
 /// Prefixes in ascending order, each linked to the longest other that it begins with.
@@ -23,7 +24,7 @@ struct Entry {
 impl Prefixes {
     /// From different prefixes, in any order.
     pub(super) fn new(mut filed: Vec<(Box<[u8]>, Node)>) -> Self {
-        filed.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        sort_by(&mut filed, |(left, _), (right, _)| left.cmp(right));
         let mut entries: Vec<Entry> = Vec::with_capacity(filed.len());
         for (prefix, node) in filed {
             let shorter = first_prefix(&entries, entries.len().checked_sub(1), &prefix);

@@ -6,7 +6,8 @@ use super::frontier::Frontier;
 use super::node::{Builder, Member, Node};
 use super::ordered::Bounds;
 use super::patterns::Patterns;
-use crate::engine::matches::{Addresses, Bound, Test, ValueList, literal_pattern};
+use crate::engine::matches::{Test, literal_pattern};
+use crate::engine::sorted::sort_by_key;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -47,87 +48,93 @@ impl ByValue {
     }
 }
 
-/// The rules of a group on their way into the index.
+/// What is filed under a key, with one of the tests that ask for it.
+type Filed<'t> = HashMap<Box<[u8]>, (&'t Test, Vec<Member>)>;
+
+/// The rules of a group on their way into the index. All maps are of one type, because every type
+/// of map is some KiB of the module.
 #[derive(Default)]
 pub(super) struct Filing<'t> {
     present: Vec<Member>,
-    equal: HashMap<&'t [u8], Vec<Member>>,
-    lists: Vec<(&'t Arc<ValueList>, Vec<Member>)>,
-    list_by_address: HashMap<*const ValueList, usize>,
-    prefixes: HashMap<&'t [u8], Vec<Member>>,
-    suffixes: HashMap<&'t [u8], Vec<Member>>,
-    patterns: HashMap<String, Vec<Member>>,
-    bounds: HashMap<&'t Bound, Vec<Member>>,
-    addresses: HashMap<&'t Addresses, Vec<Member>>,
+    equal: Filed<'t>,
+    /// By where they are in memory: lists that are shared are one.
+    lists: Filed<'t>,
+    prefixes: Filed<'t>,
+    suffixes: Filed<'t>,
+    /// By the pattern.
+    patterns: Filed<'t>,
+    /// By relation and text.
+    bounds: Filed<'t>,
+    /// By their ranges.
+    addresses: Filed<'t>,
 }
 
 impl<'t> Filing<'t> {
     /// Files a rule under what one of its items asks.
     pub(super) fn file(&mut self, test: &'t Test, member: Member) {
-        match test {
-            Test::Exists => self.present.push(member),
-            Test::Equal(value) => self.equal.entry(value).or_default().push(member),
-            Test::In(list) => {
-                let next = self.lists.len();
-                let at = *self.list_by_address.entry(Arc::as_ptr(list)).or_insert(next);
-                match self.lists.get_mut(at) {
-                    Some((_, members)) => members.push(member),
-                    None => self.lists.push((list, vec![member])),
-                }
-            }
+        let (filed, key): (&mut Filed<'t>, Box<[u8]>) = match test {
+            Test::Exists => return self.present.push(member),
+            Test::Equal(value) => (&mut self.equal, value.clone()),
+            Test::In(list) => (&mut self.lists, Arc::as_ptr(list).addr().to_ne_bytes().into()),
             // The prefix by segments is one by bytes, and then one thing more that the rule asks itself.
-            Test::PathPrefix(prefix) => {
-                self.prefixes.entry(prefix.as_bytes()).or_default().push(member);
-            }
-            Test::Prefix(prefix) => self.prefixes.entry(prefix).or_default().push(member),
-            Test::Suffix(suffix) => self.suffixes.entry(suffix).or_default().push(member),
+            Test::PathPrefix(prefix) => (&mut self.prefixes, prefix.as_bytes().into()),
+            Test::Prefix(prefix) => (&mut self.prefixes, prefix.clone()),
+            Test::Suffix(suffix) => (&mut self.suffixes, suffix.clone()),
             Test::Contains(finder) => {
-                self.patterns.entry(literal_pattern(finder.needle())).or_default().push(member);
+                (&mut self.patterns, literal_pattern(finder.needle()).into_bytes().into())
             }
-            Test::Pattern(pattern) => {
-                self.patterns.entry(pattern.text().to_owned()).or_default().push(member);
-            }
-            Test::Ordered(bound) => self.bounds.entry(bound).or_default().push(member),
-            Test::Address(set) => self.addresses.entry(set).or_default().push(member),
-        }
+            Test::Pattern(pattern) => (&mut self.patterns, pattern.text().as_bytes().into()),
+            Test::Ordered(bound) => (&mut self.bounds, bound.key()),
+            Test::Address(set) => (&mut self.addresses, set.key()),
+        };
+        filed.entry(key).or_insert_with(|| (test, Vec::new())).1.push(member);
     }
 
     pub(super) fn finish(mut self, builder: &mut Builder<'_>) -> ByValue {
         let limits = builder.limits();
         let mut tests = Vec::new();
         let mut listed = 0;
-        for (list, members) in self.lists {
+        for (test, members) in in_order(self.lists) {
+            let Test::In(list) = test else { continue };
             if list.len() > limits.list || listed + list.len() > limits.lists {
-                tests.push((Test::In(Arc::clone(list)), builder.node(members)));
+                tests.push((test.clone(), builder.node(members)));
                 continue;
             }
             listed += list.len();
             for value in list.values() {
-                self.equal.entry(value).or_default().extend(&members);
+                let (_, filed) = self.equal.entry(value.into()).or_insert((test, Vec::new()));
+                filed.extend(&members);
             }
         }
         // Bounds and blocks lead to lists of rules, which cannot be filed further. Where many
         // rules share one, it is asked by itself, and those rules are filed by their other items.
-        let (shared, bounds) = split(self.bounds, |_, rules| builder.pays(rules));
-        for (bound, members) in shared {
-            tests.push((Test::Ordered(bound.clone()), builder.node(members)));
+        let mut bounds = Vec::new();
+        for (test, members) in in_order(self.bounds) {
+            match test {
+                Test::Ordered(bound) if !builder.pays(members.len()) => {
+                    bounds.push((bound, members))
+                }
+                shared => tests.push((shared.clone(), builder.node(members))),
+            }
         }
-        let (shared, addresses) = split(self.addresses, |set, rules| {
-            set.ranges().len() > limits.blocks || builder.pays(rules)
-        });
-        for (set, members) in shared {
-            tests.push((Test::Address(Arc::new(set.clone())), builder.node(members)));
+        let mut addresses = Vec::new();
+        for (test, members) in in_order(self.addresses) {
+            match test {
+                Test::Address(set)
+                    if !builder.pays(members.len()) && set.ranges().len() <= limits.blocks =>
+                {
+                    addresses.push((&**set, members));
+                }
+                shared => tests.push((shared.clone(), builder.node(members))),
+            }
         }
-        let mut nodes = |filed: HashMap<&[u8], Vec<Member>>| -> Vec<(Box<[u8]>, Node)> {
-            filed.into_iter().map(|(key, members)| (key.into(), builder.node(members))).collect()
+        let mut nodes = |filed: Filed<'_>| -> Vec<(Box<[u8]>, Node)> {
+            filed.into_iter().map(|(key, (_, members))| (key, builder.node(members))).collect()
         };
         let equal = nodes(self.equal).into_iter().collect();
         let prefixes = Prefixes::new(nodes(self.prefixes));
         let suffixes = Suffixes::new(nodes(self.suffixes));
-        let filed = self.patterns.into_iter();
-        let (patterns, unfiled) = Patterns::new(
-            filed.map(|(pattern, members)| (pattern, builder.node(members))).collect(),
-        );
+        let (patterns, unfiled) = Patterns::new(nodes(self.patterns));
         tests.extend(unfiled.into_iter().map(|node| (Test::Exists, node)));
         let present = (!self.present.is_empty()).then(|| builder.node(self.present));
         ByValue {
@@ -143,13 +150,9 @@ impl<'t> Filing<'t> {
     }
 }
 
-/// What was filed under a key.
-type Filed<K> = Vec<(K, Vec<Member>)>;
-
-/// Those that are chosen by their key and the number of their rules, and the others.
-fn split<K>(
-    filed: HashMap<K, Vec<Member>>,
-    chosen: impl Fn(&K, usize) -> bool,
-) -> (Filed<K>, Filed<K>) {
-    filed.into_iter().partition(|(key, members)| chosen(key, members.len()))
+/// What was filed, in the order of its first rules: that of a map differs from run to run.
+fn in_order(filed: Filed<'_>) -> Vec<(&Test, Vec<Member>)> {
+    let mut filed: Vec<_> = filed.into_values().collect();
+    sort_by_key(&mut filed, |(_, members)| members.first().map(|member| member.position));
+    filed
 }

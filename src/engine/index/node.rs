@@ -4,8 +4,8 @@ use super::Limits;
 use super::by_value::{ByValue, Filing};
 use super::frontier::Frontier;
 use crate::engine::attribute::Attribute;
+use crate::engine::sorted::{sort_by, sort_by_key};
 use crate::engine::table::{Item, Rule};
-use std::collections::BTreeMap;
 
 /// Levels of nesting, so that building an index takes little stack. A level narrows the
 /// candidates down by one more item; what is left at the last is asked one by one.
@@ -113,7 +113,7 @@ impl<'t> Builder<'t> {
     /// Files rules in one place.
     pub(super) fn node(&mut self, mut members: Vec<Member>) -> Node {
         // A rule with several items under one value is one candidate.
-        members.sort_by_key(|member| member.position);
+        sort_by_key(&mut members, |member| member.position);
         members.dedup_by_key(|member| member.position);
         if self.pays(members.len()) && self.depth < MAX_DEPTH {
             self.depth += 1;
@@ -131,30 +131,32 @@ impl<'t> Builder<'t> {
 
     fn branch(&mut self, members: &[Member]) -> Branch {
         let mut residual = Vec::new();
-        let mut by_attribute: BTreeMap<usize, Vec<(&'t Item, Member)>> = BTreeMap::new();
+        let mut by_attribute: Vec<(&'t Item, Member)> = Vec::new();
         for member in members {
             let filed = self.items(*member);
             if filed.is_empty() {
                 residual.push(*member);
             }
-            for (item, member) in filed {
-                by_attribute.entry(item.attribute).or_default().push((item, member));
-            }
+            by_attribute.extend(filed);
         }
+        sort_by_key(&mut by_attribute, |(item, _)| item.attribute);
         let mut groups = Vec::new();
-        for (attribute, filed) in by_attribute {
+        for filed in
+            by_attribute.chunk_by(|(left, _), (right, _)| left.attribute == right.attribute)
+        {
             let rules = positions(filed.iter().map(|(_, member)| member));
             if rules.len() < self.limits.group_from {
-                residual.extend(filed.into_iter().map(|(_, member)| member));
+                residual.extend(filed.iter().map(|(_, member)| *member));
                 continue;
             }
+            let attribute = filed.first().map_or(0, |(item, _)| item.attribute);
             let mut filing = Filing::default();
             for (item, member) in filed {
-                filing.file(&item.test, member);
+                filing.file(&item.test, *member);
             }
             groups.push(Group { attribute, rules, by_value: filing.finish(self) });
         }
-        groups.sort_by_key(Group::first);
+        sort_by_key(&mut groups, Group::first);
         Branch { residual: positions(&residual), groups: groups.into() }
     }
 
@@ -188,7 +190,7 @@ impl<'t> Builder<'t> {
 /// The positions of rules in ascending order, each once.
 pub(super) fn positions<'m>(members: impl IntoIterator<Item = &'m Member>) -> Box<[u32]> {
     let mut positions: Vec<u32> = members.into_iter().map(|member| member.position).collect();
-    positions.sort_unstable();
+    sort_by(&mut positions, Ord::cmp);
     positions.dedup();
     positions.into()
 }

@@ -2,6 +2,7 @@
 
 use super::node::{Member, positions};
 use crate::engine::matches::{Bound, Scale};
+use crate::engine::sorted::sort_by;
 
 /// Bounds, sorted as they are compared.
 ///
@@ -47,7 +48,7 @@ fn sides(filed: &[(&Bound, Vec<Member>)], scale: Scale) -> Sides {
             .iter()
             .filter(|(bound, _)| bound.is_lower() == lower && bound.is_on(scale))
             .collect();
-        rungs.sort_by(|(left, _), (right, _)| left.cmp_openness(right, scale));
+        sort_by(&mut rungs, |(left, _), (right, _)| left.cmp_openness(right, scale));
         let bounds = rungs.iter().map(|(bound, _)| (*bound).clone()).collect();
         // Each span collects the rules of as many rungs as the lowest set bit of its number says
         // (Fenwick, 1994): those of the first n rungs lie in as many spans as n has bits.

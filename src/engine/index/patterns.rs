@@ -2,6 +2,7 @@
 
 use super::node::Node;
 use crate::engine::matches::Patterns as Automaton;
+use crate::engine::sorted::sort_by;
 
 /// The most patterns of one automaton: its states grow with them, and it is fast only as long as
 /// the states that a value leads through stay in its cache.
@@ -15,9 +16,9 @@ pub(super) struct Patterns {
 
 impl Patterns {
     /// From different patterns; what is filed under patterns that don't compile is handed back.
-    pub(super) fn new(mut filed: Vec<(String, Node)>) -> (Self, Vec<Node>) {
+    pub(super) fn new(mut filed: Vec<(Box<[u8]>, Node)>) -> (Self, Vec<Node>) {
         // The order of a hash map would make configurations differ from run to run.
-        filed.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        sort_by(&mut filed, |(left, _), (right, _)| left.cmp(right));
         let mut patterns = Self::default();
         let mut unfiled = Vec::new();
         while !filed.is_empty() {
@@ -28,8 +29,10 @@ impl Patterns {
         (patterns, unfiled)
     }
 
-    fn add(&mut self, mut filed: Vec<(String, Node)>, unfiled: &mut Vec<Node>) {
-        let texts: Vec<&str> = filed.iter().map(|(pattern, _)| pattern.as_str()).collect();
+    fn add(&mut self, mut filed: Vec<(Box<[u8]>, Node)>, unfiled: &mut Vec<Node>) {
+        // A configured pattern is text; one that is not would not compile.
+        let text = |pattern| std::str::from_utf8(pattern).unwrap_or("(");
+        let texts: Vec<&str> = filed.iter().map(|(pattern, _)| text(pattern)).collect();
         match Automaton::compile(&texts) {
             Some(set) => {
                 self.sets.push((set, filed.into_iter().map(|(_, node)| node).collect()));
@@ -74,7 +77,8 @@ mod tests {
     #[test]
     fn all_patterns_are_found() {
         let filed = ["^a", "b$", "", r"\d+", "(?i)AB", &literal(b"a.b"), &literal("é".as_bytes())];
-        let filed = (0..).zip(filed).map(|(at, pattern)| (pattern.to_owned(), Node::One(at)));
+        let filed =
+            (0..).zip(filed).map(|(at, pattern)| (pattern.as_bytes().into(), Node::One(at)));
         let (patterns, unfiled) = Patterns::new(filed.collect());
         assert!(unfiled.is_empty());
         let table: &[(&[u8], &[u32])] = &[
@@ -92,9 +96,10 @@ mod tests {
 
     #[test]
     fn large_sets_are_split_and_faults_handed_back() {
-        let large = (0..40).map(|at| (format!("{at}(?:[a-z]{{100}}){{60}}"), Node::One(at)));
-        let bad = [("(".to_owned(), Node::One(99))];
-        let small = [("x".to_owned(), Node::One(100))];
+        let large = (0..40)
+            .map(|at| (format!("{at}(?:[a-z]{{100}}){{60}}").into_bytes().into(), Node::One(at)));
+        let bad = [(Box::from(*b"("), Node::One(99))];
+        let small = [(Box::from(*b"x"), Node::One(100))];
         let (patterns, unfiled) = Patterns::new(large.chain(bad).chain(small).collect());
         assert!(patterns.sets.len() > 1);
         assert!(matches!(&*unfiled, [Node::One(99)]));

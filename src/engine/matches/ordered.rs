@@ -180,7 +180,7 @@ fn is_dot(byte: &u8) -> bool {
 }
 
 /// Which side of the bound a value must be on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     Greater,
     GreaterOrEqual,
@@ -207,7 +207,7 @@ pub(crate) enum Scale {
 }
 
 /// The configured side of an ordered comparison.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bound {
     relation: Relation,
     text: Box<[u8]>,
@@ -237,6 +237,17 @@ impl Bound {
             Decimal::parse(value).zip(Decimal::parse(&self.text)).map(|(a, b)| a.cmp(&b))
         };
         order.is_some_and(|order| self.relation.admits(order))
+    }
+
+    /// Bytes that are the same for equal bounds only.
+    pub(crate) fn key(&self) -> Box<[u8]> {
+        let relation = match self.relation {
+            Relation::Greater => b'>',
+            Relation::GreaterOrEqual => b'g',
+            Relation::Less => b'<',
+            Relation::LessOrEqual => b'l',
+        };
+        std::iter::once(relation).chain(self.text.iter().copied()).collect()
     }
 
     /// Whether the bound is compared as a version whatever the value is.
