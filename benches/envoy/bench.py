@@ -64,9 +64,9 @@ def load(port: int, request: list[str], count: int, rate: int, routed: bool) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=6_000, help="per contender and round")
-    parser.add_argument("--rate", type=int, default=1_000, help="requests per second when latency is measured")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=1_000, help="per contender and round")
+    parser.add_argument("--rate", type=int, default=300, help="requests per second when latency is measured")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100, 1_000])
     parser.add_argument("--kinds", nargs="+", default=list(rules.KINDS), choices=rules.KINDS)
     parser.add_argument("--extra", type=Path, nargs="*", default=[], help="other builds of the filter")
