@@ -1,5 +1,7 @@
 //! A request that no rule holds for takes no memory from the allocator.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::borrow::Cow;
 use std::cell::Cell;

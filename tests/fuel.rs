@@ -7,6 +7,8 @@
 //! The filter is the one in `dist/`, or the one that `TSE_ROUTE_WASM` names; the host below says
 //! yes to everything and knows one request.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::LazyLock;
