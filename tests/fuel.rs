@@ -33,8 +33,8 @@ static MODULE: LazyLock<(Engine, Module)> = LazyLock::new(|| {
     let mut config = Config::new();
     config.consume_fuel(true);
     let engine = Engine::new(&config).expect("an engine");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("target/wasm32-wasip1/filter/tse_route.wasm");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/wasm32-wasip1/filter/tse_route.wasm");
     let module = Module::from_file(&engine, &path).expect("the filter: run `make wasm`");
     (engine, module)
 });

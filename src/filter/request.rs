@@ -13,13 +13,9 @@ pub struct Incoming<'h> {
     pub body: Body<'h>,
 }
 
-fn header(name: &str) -> Option<Bytes<'static>> {
-    abi::header(Map::Request, name.as_bytes()).map(Cow::Owned)
-}
-
 impl Request for Incoming<'_> {
     fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        header(name)
+        abi::header(Map::Request, name.as_bytes()).map(Cow::Owned)
     }
 
     fn cookies(&self) -> Option<Bytes<'_>> {
@@ -27,11 +23,11 @@ impl Request for Incoming<'_> {
     }
 
     fn target(&self) -> Option<Bytes<'_>> {
-        header(":path")
+        self.host.target().map(Cow::Owned)
     }
 
     fn method(&self) -> Option<Bytes<'_>> {
-        header(":method")
+        self.host.method().map(Cow::Owned)
     }
 
     fn host(&self) -> Option<Bytes<'_>> {

@@ -2,7 +2,7 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
-use crate::config::{self, DEFAULT_UPSTREAM_HEADER, Report};
+use crate::config::{self, DEFAULT_UPSTREAM_HEADER, HostChoice, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -55,6 +55,12 @@ impl RootContext for Root {
                     loaded.table.rules().len(),
                     loaded.report.warnings().count(),
                 );
+                if loaded.config.host == HostChoice::Envoy && !is_certainly_envoy() {
+                    log::warn!(
+                        "host: found `envoy`, but the gateway does not look like one; \
+                         in Kong the first routed request would fail"
+                    );
+                }
                 self.state = State::InForce(Rc::new(Plugin::new(loaded, json, self.id)));
                 true
             }

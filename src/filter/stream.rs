@@ -186,12 +186,43 @@ impl Stream {
             Ok(_) | Err(_) => Body::Unreadable,
         };
         let outcome = self.decide(host, body).outcome;
-        if self.awaits != Awaits::Provisionally || self.differs(outcome) {
-            self.take_back(host);
+        if self.awaits != Awaits::Provisionally {
             self.apply(host, outcome);
+        } else if self.differs(outcome) {
+            self.overrule(host, outcome);
         }
         self.awaits = Awaits::Nothing;
         Action::Continue
+    }
+
+    /// Replaces a provisional decision by the one that the body has brought.
+    fn overrule(&mut self, host: &dyn Host, outcome: Outcome) {
+        let next = match outcome {
+            Outcome::Routed(choice) => Some(choice),
+            Outcome::Unmatched | Outcome::NeedsBody => None,
+        };
+        if self.plugin.loaded.config.route_by != RouteBy::Header {
+            let is_to_return =
+                self.upstream_of(self.decided).is_some() && self.upstream_of(next).is_none();
+            if is_to_return && !host.can_unroute() {
+                output::error_once_a_minute(
+                    "body-too-late",
+                    "the body decides for the service's own upstream, and this Kong cannot go back \
+                     to it without the plugin tse-route-bridge: the first decision stays in force",
+                );
+                return;
+            }
+            // Another decision replaces the first by itself.
+            if next.is_none() {
+                host.unroute();
+            }
+        }
+        self.take_back(host);
+        self.apply(host, outcome);
+    }
+
+    fn upstream_of(&self, choice: Option<Choice>) -> Option<&str> {
+        choice.and_then(|choice| self.plugin.effects.of(choice)).and_then(Effect::upstream)
     }
 
     /// Tells the circuit breaker, if there is one, how the request went.
@@ -292,9 +323,6 @@ impl Stream {
             host.unpublish(effect);
         }
         self.shown = Shown::Nothing;
-        if self.plugin.loaded.config.route_by != RouteBy::Header {
-            host.unroute();
-        }
     }
 
     /// Changes the headers of the request: `remove`, then `set`, then `add`.

@@ -27,6 +27,14 @@ impl Host for Envoy {
         cookies
     }
 
+    fn target(&self) -> Option<Vec<u8>> {
+        abi::header(Map::Request, b":path")
+    }
+
+    fn method(&self) -> Option<Vec<u8>> {
+        abi::header(Map::Request, b":method")
+    }
+
     fn authority(&self) -> Option<Vec<u8>> {
         abi::header(Map::Request, b":authority")
     }
@@ -64,6 +72,10 @@ impl Host for Envoy {
     }
 
     fn routes_by_header(&self) -> bool {
+        true
+    }
+
+    fn can_unroute(&self) -> bool {
         true
     }
 

@@ -37,6 +37,9 @@ pub(super) struct Found {
     pub is_certain: bool,
 }
 
+/// The version of the bridge's protocol that this filter speaks.
+const PROTOCOL: &[u8] = b"1";
+
 /// Asks for Kong's version and for the bridge: once per worker, because each costs microseconds.
 pub(super) fn find() -> Found {
     let version = match abi::property(b"kong\0version") {
@@ -48,7 +51,7 @@ pub(super) fn find() -> Found {
         }
     };
     let bridge = abi::property(b"kong\0tse_route\0bridge");
-    let kong = if bridge.is_ok() {
+    let kong = if bridge.as_deref() == Ok(PROTOCOL) {
         &WITH_BRIDGE
     } else if version.starts_with(b"3.6.") || version.starts_with(b"3.7.") {
         &WITH_PROPERTY
@@ -63,6 +66,15 @@ impl Host for Kong {
     /// nginx joins all Cookie headers in one variable.
     fn cookies(&self) -> Option<Vec<u8>> {
         abi::property(b"ngx\0http_cookie").ok()
+    }
+
+    /// The property is raw in every version; what the pseudo-header is, is not said anywhere.
+    fn target(&self) -> Option<Vec<u8>> {
+        abi::property(b"request\0path").ok()
+    }
+
+    fn method(&self) -> Option<Vec<u8>> {
+        abi::property(b"request\0method").ok()
     }
 
     /// Kong's `:authority` and `request.host` are the machine's own name.
@@ -114,6 +126,11 @@ impl Host for Kong {
 
     fn routes_by_header(&self) -> bool {
         false
+    }
+
+    /// The property can name an Upstream, and not the lack of one.
+    fn can_unroute(&self) -> bool {
+        self.switch != Switch::Property
     }
 
     fn unroute(&self) {

@@ -14,6 +14,10 @@ use std::cell::Cell;
 pub trait Host {
     /// All `Cookie` headers, joined by `;`.
     fn cookies(&self) -> Option<Vec<u8>>;
+    /// The client's path with its query, as sent.
+    fn target(&self) -> Option<Vec<u8>>;
+    /// The method, as sent.
+    fn method(&self) -> Option<Vec<u8>>;
     /// The host that the client asked for, perhaps with a port.
     fn authority(&self) -> Option<Vec<u8>>;
     /// The scheme that the client used.
@@ -27,6 +31,8 @@ pub trait Host {
     fn route(&self, header: &str, effect: &Effect) -> Routing;
     /// Whether the internal request header is what the gateway's own way of routing reads.
     fn routes_by_header(&self) -> bool;
+    /// Whether [`Host::unroute`] can take a request back to the service's own upstream.
+    fn can_unroute(&self) -> bool;
     /// Takes back what [`Host::route`] did earlier in this request.
     fn unroute(&self);
     /// Lets the gateway pick its route again, after a client's own internal header was removed.

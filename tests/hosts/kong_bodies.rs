@@ -118,6 +118,14 @@ fn a_decision_is_taken_back_when_the_body_speaks_against_it() {
 }
 
 #[test]
+fn a_kong_that_cannot_go_back_stays_with_the_first_decision_and_says_so() {
+    let mut host = Kong::version("3.7.1").with(&without_parameter());
+    assert_routed(&post(&mut host, "1", r#"{"uid":3}"#).send(), "10", "blue");
+    let errors = host.take_errors();
+    assert!(errors[0].starts_with("body-too-late: "), "{errors:?}");
+}
+
+#[test]
 fn what_was_not_taken_needs_no_taking_back() {
     // The first decision fails, for want of the bridge or of a target; the second has its own fate.
     let mut host = Kong::version("3.9.3").with(&without_parameter());
