@@ -131,11 +131,11 @@ fn split_rule(config: &Node, host: &str, rule: Rule, import: &mut Import) -> Opt
         ]
     };
     let upstreams = match (start, percentage) {
-        (None, Some(percentage)) => upstreams(percentage),
-        (Some(start), Some(percentage)) => {
-            let stage = json!({ "after": 0, "weights": { host: percentage } });
-            delivery.push(("rollout", json!({ "start": start, "stages": [stage] })));
-            upstreams(json!(0))
+        (start, Some(percentage)) => {
+            if start.is_some() {
+                import.warning(head(config), "`start` does not count beside `percentage`");
+            }
+            upstreams(percentage)
         }
         (Some(start), None) => {
             let rollout = json!({
