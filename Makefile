@@ -78,6 +78,7 @@ test-lua: ## The bridge plugin under LuaJIT
 .PHONY: test-python
 test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
+	cargo build --quiet --bin tse-route
 	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests
 
 BENCH_BUILT := target/bench/build

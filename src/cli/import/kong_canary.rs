@@ -6,6 +6,7 @@ use super::{Import, head};
 use crate::cli::source::Node;
 use crate::config::{Location, Operator, quote};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 /// What Kong takes where nothing is given.
 const DURATION: u64 = 3_600;
@@ -131,17 +132,19 @@ fn split_rule(config: &Node, host: &str, rule: Rule, import: &mut Import) -> Opt
         ]
     };
     let upstreams = match (start, percentage) {
-        (None, Some(percentage)) => upstreams(percentage),
-        (Some(start), Some(percentage)) => {
-            let stage = json!({ "after": 0, "weights": { host: percentage } });
-            delivery.push(("rollout", json!({ "start": start, "stages": [stage] })));
-            upstreams(json!(0))
+        (start, Some(percentage)) => {
+            if start.is_some() {
+                import.warning(head(config), "`start` does not count beside `percentage`");
+            }
+            upstreams(percentage)
         }
         (Some(start), None) => {
+            let duration = number("duration").cloned().unwrap_or_else(|| json!(DURATION));
+            let steps = number("steps").cloned().unwrap_or_else(|| json!(STEPS));
             let rollout = json!({
-                "start": start,
-                "duration": number("duration").cloned().unwrap_or_else(|| json!(DURATION)),
-                "steps": number("steps").cloned().unwrap_or_else(|| json!(STEPS)),
+                "start": one_step_before(&start, &duration, &steps),
+                "duration": duration,
+                "steps": steps,
                 "to": { host: 100 },
             });
             delivery.push(("rollout", rollout));
@@ -160,6 +163,31 @@ fn split_rule(config: &Node, host: &str, rule: Rule, import: &mut Import) -> Opt
         }
     };
     Some(Rule { upstreams, delivery, ..rule })
+}
+
+/// Kong takes its first step at `start`, a rollout one step after it.
+fn one_step_before(start: &Value, duration: &Value, steps: &Value) -> Value {
+    let number = |value: &Value| value.as_f64().unwrap_or(0.0);
+    let seconds = number(start) - number(duration) / number(steps).max(1.0);
+    let milliseconds = (seconds.max(0.0) * 1_000.0).round() as i64;
+    if milliseconds % 1_000 == 0 {
+        return json!(milliseconds / 1_000);
+    }
+    let instant = OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000);
+    match instant {
+        Ok(at) => json!(format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            at.year(),
+            u8::from(at.month()),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second(),
+            at.millisecond()
+        )),
+        // Faulty, and refused as it stands.
+        Err(_) => start.clone(),
+    }
 }
 
 /// What the split goes by; none where it cannot be carried over.
@@ -188,6 +216,23 @@ fn hash(config: &Node, import: &mut Import) -> Option<Vec<(&'static str, Value)>
             );
             import.lost(span, message);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ramps_take_their_first_step_when_kong_does() {
+        for (start, duration, steps, expected) in [
+            (json!(1_893_456_000), json!(3_600), json!(4), json!(1_893_455_100)),
+            (json!(1_893_456_000), json!(3_600), json!(1_000), json!("2029-12-31T23:59:56.400Z")),
+            (json!(1_893_456_000), json!(0), json!(1), json!(1_893_456_000)),
+            (json!(0), json!(60), json!(1), json!(0)),
+        ] {
+            assert_eq!(one_step_before(&start, &duration, &steps), expected);
         }
     }
 }
