@@ -24,7 +24,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def installed() -> None:
     """Says what is missing before any test does."""
-    for path, target in ((WASM, "make wasm"), (ENVOY, "make test-envoy")):
+    for path, target in ((WASM, "make wasm"), (ENVOY, "make test-python")):
         if not path.exists():
             pytest.exit(f"{path} is missing: `{target}` makes it", returncode=1)
 
