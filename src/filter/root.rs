@@ -4,7 +4,6 @@ use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
-use crate::observe::log as output;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::rc::Rc;
@@ -31,7 +30,6 @@ impl RootContext for Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
     fn on_configure(&mut self, size: usize) -> bool {
-        output::adopt_level();
         let json = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
         match crate::load(&json) {
             Ok(loaded) => {

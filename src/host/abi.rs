@@ -2,6 +2,10 @@
 //! every status that they don't expect, and a panic takes down all requests of the worker.
 //!
 //! Nothing here fails: a refusal is a value. Names and values are bytes, since clients send any.
+//!
+//! What is declared here and called is imported, and a gateway does not load a filter that imports
+//! what it does not have. Kong's ngx_wasm_module declares `proxy_get_log_level` with another number
+//! of parameters than everyone else, so that it must never be among them.
 
 #![allow(unsafe_code)]
 
@@ -55,7 +59,6 @@ mod import {
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         pub fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
-        pub fn proxy_get_log_level(level: *mut u32) -> u32;
         pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
         pub fn proxy_get_buffer_bytes(
             buffer: u32,
@@ -135,13 +138,6 @@ mod import {
 /// Writes a line to the gateway's log; one that the gateway does not take is lost.
 pub fn log(level: u32, message: &str) {
     unsafe { import::proxy_log(level, message.as_ptr(), message.len()) };
-}
-
-/// The level below which the gateway drops log lines.
-pub fn log_level() -> Option<u32> {
-    let mut level = 0;
-    let status = Status(unsafe { import::proxy_get_log_level(&mut level) });
-    status.result().ok().map(|()| level)
 }
 
 /// The time of day in nanoseconds since the epoch; 0 where the gateway does not tell.

@@ -38,19 +38,6 @@ pub fn install() {
     log::set_max_level(LevelFilter::Info);
 }
 
-/// Takes over the gateway's own level, so that nothing is formatted that it would drop.
-pub fn adopt_level() {
-    let filter = match abi::log_level() {
-        Some(0) => LevelFilter::Trace,
-        Some(1) => LevelFilter::Debug,
-        Some(2) => LevelFilter::Info,
-        Some(3) => LevelFilter::Warn,
-        Some(4 | 5) => LevelFilter::Error,
-        _ => LevelFilter::Info,
-    };
-    log::set_max_level(filter);
-}
-
 /// How long one reason is silent after a line, in nanoseconds.
 const SILENCE: u64 = 60_000_000_000;
 
