@@ -1,11 +1,13 @@
 //! Where the states of circuit breakers are kept: in the worker, or in the gateway for all workers.
 
 use crate::Loaded;
-use crate::engine::{Admission, Answers, Breaker, Choice, Policy};
+use crate::engine::{Admission, Answers, Breaker, Choice, Policy, Table};
 use crate::host::Host;
 use crate::host::abi::{self, Status};
-use crate::observe::{log as output, metrics};
+use crate::observe::log as output;
+use crate::observe::metrics::{self, Metrics, Pair};
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// How long a worker goes by what it has read of the shared memory, in milliseconds.
 const FRESH: u64 = 100;
@@ -24,6 +26,8 @@ struct Entry {
     key: Box<str>,
     /// The rule and the upstream, for log lines.
     label: Box<str>,
+    /// Where the state is shown; none where nothing is counted.
+    pair: Option<Rc<Pair>>,
     state: Breaker,
     /// When the state was read from the shared memory.
     read: u64,
@@ -33,7 +37,7 @@ struct Entry {
 
 impl Breakers {
     /// Breakers that let everything through; `json` is the configuration that they belong to.
-    pub fn new(loaded: &Loaded, json: &[u8]) -> Self {
+    pub fn new(loaded: &Loaded, json: &[u8], metrics: Option<&Metrics>) -> Self {
         // Another configuration is another set of breakers, also in the shared memory.
         let configuration = Loaded::fingerprint(json);
         let mut entries = Vec::with_capacity(loaded.table.breakers());
@@ -43,12 +47,12 @@ impl Breakers {
                 if loaded.table.breaker(choice).is_none() {
                     continue;
                 }
-                let rule_name =
-                    rule.name().map_or_else(|| rule.weight().to_string(), str::to_owned);
-                let upstream = upstream.name().unwrap_or("-");
+                let rule_name = metrics::rule_label(rule);
+                let upstream = upstream.name().unwrap_or(metrics::OWN);
                 entries.push(Entry {
                     key: format!("tse_route.breaker.{configuration:016x}.{}", entries.len()).into(),
                     label: format!("rule={rule_name:?} upstream={upstream}").into(),
+                    pair: metrics.and_then(|metrics| metrics.pair(choice)).cloned(),
                     state: Breaker::default(),
                     read: 0,
                     told: Admission::Closed,
@@ -102,6 +106,20 @@ impl Breakers {
         let admission = entry.state.admission(policy, now);
         entry.tell(host, admission);
     }
+
+    /// Shows what is not closed once more: workers count for themselves, and one whose breaker is
+    /// closed again must not hide that another's is not.
+    pub fn show(&self, table: &Table, now: u64) {
+        let mut breakers = self.breakers.borrow_mut();
+        for (number, entry) in breakers.iter_mut().enumerate() {
+            if entry.told == Admission::Closed {
+                continue;
+            }
+            if let (Some(pair), Some(policy)) = (&entry.pair, table.policy(number)) {
+                pair.show_breaker(entry.state.admission(policy, now));
+            }
+        }
+    }
 }
 
 impl Entry {
@@ -133,6 +151,9 @@ impl Entry {
         if self.told != admission {
             log::warn!("circuit breaker: {} state={}", self.label, admission.word());
             metrics::count_breaker_change(host, admission);
+            if let Some(pair) = &self.pair {
+                pair.show_breaker(admission);
+            }
             self.told = admission;
         }
     }

@@ -4,12 +4,16 @@ use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
+use crate::observe::metrics;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 
 /// The most faults that are logged one by one.
 const MOST_LINES: usize = 100;
+
+/// How often gauges are brought up to date, in milliseconds; on Envoy only.
+const TICK: u32 = 5_000;
 
 /// The root context: one configuration.
 pub struct Root {
@@ -42,7 +46,14 @@ impl RootContext for Root {
                     loaded.table.rules().len(),
                     loaded.report.warnings().count(),
                 );
-                self.plugin = Some(Rc::new(Plugin::new(loaded, &json, self.id)));
+                let plugin = Plugin::new(loaded, &json, self.id);
+                // On Kong ticks multiply after a trap and go on for removed configurations.
+                if plugin.metrics.is_some() && is_certainly_envoy() {
+                    // Without ticks only the gauges grow old.
+                    let _ = abi::set_tick_period(TICK);
+                }
+                plugin.show_state();
+                self.plugin = Some(Rc::new(plugin));
                 true
             }
             Err(report) => {
@@ -52,8 +63,18 @@ impl RootContext for Root {
                     log::error!("{error}");
                 }
                 self.plugin = None;
-                !is_certainly_envoy()
+                if is_certainly_envoy() {
+                    metrics::count_refusal();
+                    return false;
+                }
+                true
             }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(plugin) = &self.plugin {
+            plugin.show_state();
         }
     }
 

@@ -1,0 +1,20 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# The real Envoy is started as the tests of the filter in Envoy start it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "envoy"))
+
+from gateway import ENVOY, WASM  # noqa: E402
+
+
+def pytest_sessionstart() -> None:
+    """Says what is missing before any test does."""
+    for path, target in ((WASM, "make wasm"), (ENVOY, "make test-observability")):
+        if not path.exists():
+            pytest.exit(f"{path} is missing: `{target}` makes it", returncode=1)
