@@ -28,5 +28,9 @@ demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, st
 	$(PYTHON) tests/envoy/demo.py
 
 .PHONY: run
-run: wasm $(VENV)/.installed ## The demo's Envoy, left running, with requests to try
-	$(PYTHON) tests/envoy/demo.py --keep
+run: wasm $(VENV)/.installed ## The example's Envoy, left running, with requests to try (PORT=…)
+	$(PYTHON) tests/envoy/demo.py --keep $(if $(PORT),--port $(PORT))
+
+.PHONY: test-envoy
+test-envoy: wasm $(VENV)/.installed ## Test the built filter in the real Envoy, over HTTP
+	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests/envoy

@@ -55,10 +55,15 @@ impl HttpContext for Stream {
         let host = self.plugin.host();
         let holds = host.holds_requests();
         let body = if end_of_stream || !holds { Body::None } else { Body::Pending };
-        let verdict = self.decide(host, body);
+        let mut verdict = self.decide(host, body);
         if verdict.outcome == Outcome::NeedsBody {
-            self.awaits = Awaits::FirstBytes;
-            return Action::Pause;
+            if !self.announces_too_much() {
+                self.awaits = Awaits::FirstBytes;
+                return Action::Pause;
+            }
+            // Held back, it might fill Envoy's buffer before the filter sees how much it is, and
+            // the client would get a 413.
+            verdict = self.decide(host, Body::Unreadable);
         }
         if verdict.asked_for_body && !holds {
             self.awaits = Awaits::Provisionally;
@@ -138,6 +143,13 @@ impl Stream {
     /// The largest body that is looked at, in bytes.
     fn limit(&self) -> usize {
         usize::try_from(self.plugin.loaded.config.body_max_bytes.get()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the request says itself that its body is over the limit.
+    fn announces_too_much(&self) -> bool {
+        let length = abi::header(Map::Request, b"content-length").unwrap_or_default();
+        let length = std::str::from_utf8(&length).ok().and_then(|text| text.parse::<u64>().ok());
+        length.is_some_and(|length| length > self.plugin.loaded.config.body_max_bytes.get())
     }
 
     fn decide(&mut self, host: &dyn Host, body: Body<'_>) -> Verdict {
