@@ -9,7 +9,7 @@ PYTHON := $(VENV)/bin/python
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: wasm
 wasm: ## Build dist/tse-route.wasm
@@ -34,3 +34,7 @@ run: wasm $(VENV)/.installed ## The example's Envoy, left running, with requests
 .PHONY: test-envoy
 test-envoy: wasm $(VENV)/.installed ## Test the built filter in the real Envoy, over HTTP
 	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests/envoy
+
+.PHONY: test-observability
+test-observability: wasm $(VENV)/.installed ## Test metrics, logs, alerts and the dashboard with a real Prometheus
+	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests/observability

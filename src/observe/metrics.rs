@@ -153,6 +153,11 @@ impl Metrics {
             count(ERRORS, reason, 0);
         }
         let metrics = Self { id, by_choice, told, unmatched };
+        if table.breakers() > 0 {
+            for state in [Admission::Closed, Admission::Open, Admission::HalfOpen] {
+                count(CHANGES, state.word(), 0);
+            }
+        }
         for (choice, pair) in metrics.choices() {
             if table.breaker(choice).is_some() {
                 pair.show_breaker(Admission::Closed);
@@ -314,11 +319,12 @@ pub fn count_refusal() {
 /// Counts a change of a circuit breaker in `tse_route_breaker_changes_total{state}`.
 pub fn count_breaker_change(host: &dyn Host, state: Admission) {
     if host.counts() {
-        count("tse_route_breaker_changes_total;state=", state.word(), 1);
+        count(CHANGES, state.word(), 1);
     }
 }
 
 const ERRORS: &str = "tse_route_errors_total;reason=";
+const CHANGES: &str = "tse_route_breaker_changes_total;state=";
 
 fn count(prefix: &'static str, word: &'static str, by: i64) {
     let id = COUNTERS.with_borrow_mut(|counters| {

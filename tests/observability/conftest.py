@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -11,6 +13,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "envoy"))
 
 from gateway import ENVOY, WASM  # noqa: E402
+
+
+def pytest_configure() -> None:
+    """Ends the tests in good order when they are asked to, so that nothing is left behind."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 def pytest_sessionstart() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml

@@ -67,8 +67,10 @@ class Logging(Observed):
 
     def __init__(self, collector: Collector):
         # As shipped; only that standard output is Envoy's own log here.
-        super().__init__({"main": Listener(RULES, manager={"access_log": SHIPPED["access_log"]})},
-                         named=("own", "demo1.default.80.svc"))
+        super().__init__(
+            {"main": Listener(RULES, manager={"access_log": SHIPPED["access_log"]})},
+            named=("own", "demo1.default.80.svc"),
+        )
         self._collector = collector
 
     def _compose(self) -> dict[str, Any]:
@@ -102,6 +104,7 @@ def envoy(collector: Collector) -> Iterator[Logging]:
 
 def lines(envoy: Logging, holds: str) -> list[str]:
     """The lines of the access log that hold a text, when all three are there."""
+
     def found() -> list[str]:
         return [line for line in envoy.log().splitlines() if holds in line]
 
@@ -130,6 +133,7 @@ def test_json(envoy: Logging) -> None:
 
 def test_opentelemetry(envoy: Logging, collector: Collector) -> None:
     """The record of a routed request has both as attributes."""
+
     def sent() -> bool:
         return all(
             text in collector.received

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from client import Connection, head, load, request
-from gateway import Listener
-from observed import Observed
+from gateway import Listener, example
+from observed import Observed, fragment
 
 SVC = "demo1.default.80.svc"
 ISTIO = "outbound|80|v1|x.y.svc.cluster.local"
@@ -70,6 +70,11 @@ def envoy() -> Iterator[Observed]:
         ports = {"gone": gone.getsockname()[1], "silent": silent.getsockname()[1]}
         with Observed(LISTENERS, named=("own", SVC, ISTIO), ports=ports, concurrency=2) as envoy:
             yield envoy
+
+
+def test_the_example_has_the_same_tags() -> None:
+    """Whoever starts from `examples/envoy.yaml` has the labels."""
+    assert example()["stats_config"] == fragment("stats.yaml")["stats_config"]
 
 
 def test_every_series_starts_at_zero(envoy: Observed) -> None:
@@ -156,11 +161,12 @@ def test_the_state_of_a_circuit_breaker(envoy: Observed) -> None:
         assert connection.request("GET", "/", [("guarded", "1")]).status == 200
     half_open = lambda: envoy.value("tse_route_breaker_state", **labels) == 1  # noqa: E731
     envoy.wait_for(half_open, "the end of the cooldown", 10)
-    assert "circuit breaker: rule=\"guarded\" upstream=gone state=open" in envoy.log()
+    assert 'circuit breaker: rule="guarded" upstream=gone state=open' in envoy.log()
 
 
 def test_configured_weights(envoy: Observed) -> None:
     """In hundredths, those of the moment where they change by the clock."""
+
     def weight(rule: str, upstream: str) -> float | None:
         return envoy.value("tse_route_configured_weight", rule=rule, upstream=upstream)
 
@@ -226,10 +232,13 @@ def test_the_number_of_series_is_bounded(rules: int) -> None:
 
 def test_a_new_configuration_takes_over() -> None:
     """What is gone weighs nothing; a refused configuration is counted and changes nothing."""
+
     def listener(*upstreams: tuple[str, int]) -> dict[str, Listener]:
         return {"main": Listener({"rules": [rule("x", *upstreams, name="r")]})}
 
-    with Observed(listener(("a", 90), ("b", 10)), named=("own", "a", "b", "c"), dynamic=True) as envoy:
+    with Observed(
+        listener(("a", 90), ("b", 10)), named=("own", "a", "b", "c"), dynamic=True
+    ) as envoy:
         weight = lambda name: envoy.value("tse_route_configured_weight", rule="r", upstream=name)  # noqa: E731
         envoy.wait_for(lambda: weight("b") == 1000, "the weights")
         envoy.replace(listener(("a", 80), ("c", 20)))

@@ -11,14 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from client import Connection, request
 from gateway import Listener
-from kong import Kong
 from observed import Observed
 from prometheus import ALERTS, RECORDED, Alert, Prometheus, dashboard_queries, rules
+
+from kong import Kong
 
 BREAKER = {"min_requests": 10, "max_error_rate": 0.5, "cooldown": "60s", "fallback": "own"}
 CONFIG = {
@@ -162,9 +162,7 @@ def _has_port(envoy: Observed) -> bool:
 
 def values(samples: list[tuple[dict[str, str], float]], **labels: str) -> dict[str, float]:
     """The values by upstream of the samples with these labels."""
-    return {
-        found["upstream"]: value for found, value in samples if labels.items() <= found.items()
-    }
+    return {found["upstream"]: value for found, value in samples if labels.items() <= found.items()}
 
 
 def test_all_is_well(stack: Stack) -> None:
@@ -173,7 +171,9 @@ def test_all_is_well(stack: Stack) -> None:
     stack.send(20, "guarded")
     stack.send(20, "nothing")
     for _ in range(5):
-        request(stack.envoy.port("main"), "POST", "/", [("content-type", "application/json")], body=b"{")
+        request(
+            stack.envoy.port("main"), "POST", "/", [("content-type", "application/json")], body=b"{"
+        )
     stack.kong.serve("stable", 750)
     stack.kong.serve("canary", 250)
     time.sleep(3)  # two scrapes and an evaluation
@@ -189,7 +189,9 @@ def test_all_is_well(stack: Stack) -> None:
     assert sent.keys() == {"stable", "canary"}
     shares = {upstream: count / 1000 for upstream, count in sent.items()}
     assert values(split, job="envoy", rule="split") == pytest.approx(shares)
-    assert values(split, job="kong", service="shop") == pytest.approx({"stable": 0.75, "canary": 0.25})
+    assert values(split, job="kong", service="shop") == pytest.approx(
+        {"stable": 0.75, "canary": 0.25}
+    )
     assert values(configured, rule="split") == pytest.approx({"stable": 0.8, "canary": 0.2})
     assert values(results["Success rate A"], rule="split") == {"stable": 1, "canary": 1}
     assert values(results["Circuit breakers A"]) == {"flaky": 0, "own": 0, "(own)": 0}
@@ -206,7 +208,9 @@ def test_a_canary_that_fails(stack: Stack) -> None:
     failing = values(stack.prometheus.query("1 - tse_route:success:ratio2m"), rule="split")
     stack.upstreams["canary"].fail_every = 0
     assert stack.prometheus.firing() == {"TseRouteUpstreamErrors"}
-    assert stack.prometheus.alerts() == {Alert("TseRouteUpstreamErrors", "envoy", "split", "canary")}
+    assert stack.prometheus.alerts() == {
+        Alert("TseRouteUpstreamErrors", "envoy", "split", "canary")
+    }
     assert failing == pytest.approx({"canary": 0.05, "stable": 0}, abs=0.015)
 
 
@@ -231,9 +235,9 @@ def test_everything_goes_wrong(stack: Stack) -> None:
     stack.prometheus.wait_for(missing, "the alert for the bridge")
 
     # The alerts name what is wrong.
-    where = {(alert.name, alert.job, alert.rule, alert.upstream) for alert in stack.prometheus.alerts()}
+    where = {
+        (alert.name, alert.job, alert.rule, alert.upstream) for alert in stack.prometheus.alerts()
+    }
     assert ("TseRouteBreakerOpen", "envoy", "guarded", "flaky") in where
     assert ("TseRouteInvalidConfiguration", "envoy", None, None) in where
     assert not [alert for alert in where if alert[3] == "stable"]
-
-

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import yaml
-from prometheus import DASHBOARD, RECORDED, ALERTS, RULES, dashboard_queries, rules, tools
+from prometheus import ALERTS, DASHBOARD, RECORDED, RULES, dashboard_queries, rules, tools
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,11 @@ def test_the_dashboard_is_well_formed() -> None:
 def test_provisioning_finds_what_is_there() -> None:
     """The data source of the dashboard is the one that is provisioned."""
     provisioning = DASHBOARD.parents[1] / "provisioning"
-    [source] = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
+    [source] = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
     assert (source["type"], source["isDefault"]) == ("prometheus", True)
-    [provider] = yaml.safe_load((provisioning / "dashboards/tse-route.yml").read_text())["providers"]
+    [provider] = yaml.safe_load((provisioning / "dashboards/tse-route.yml").read_text())[
+        "providers"
+    ]
     assert provider["options"]["path"] == "/var/lib/grafana/dashboards"
