@@ -2,6 +2,9 @@
 
 WASM_TARGET := wasm32-wasip1
 WASM := dist/tse-route.wasm
+# What rustc uses of WebAssembly on $(WASM_TARGET), and nothing more.
+WASM_OPT := -O3 --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
+  --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext
 VENV := target/venv
 PYTHON := $(VENV)/bin/python
 
@@ -13,15 +16,27 @@ help: ## List the targets
 
 .PHONY: wasm
 wasm: ## Build dist/tse-route.wasm
-	cargo build --lib --release --no-default-features --target $(WASM_TARGET)
+	cargo build --lib --profile filter --no-default-features --target $(WASM_TARGET)
 	@mkdir -p dist
-	@cp target/$(WASM_TARGET)/release/tse_route.wasm $(WASM)
+	@tests/require.sh wasm-opt:binaryen || echo "without wasm-opt the filter works, but is a sixth larger"
+	@if command -v wasm-opt >/dev/null; then \
+	  wasm-opt $(WASM_OPT) target/$(WASM_TARGET)/filter/tse_route.wasm -o $(WASM); \
+	else \
+	  cp target/$(WASM_TARGET)/filter/tse_route.wasm $(WASM); \
+	fi
 	@ls -l $(WASM)
 
 $(VENV)/.installed: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+.PHONY: cli
+cli: ## Build the command line, dist/tse-route
+	cargo build --bin tse-route --release
+	@mkdir -p dist
+	@cp target/release/tse-route dist/tse-route
+	@ls -l dist/tse-route
 
 .PHONY: demo
 demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, stop it
@@ -31,10 +46,47 @@ demo: wasm $(VENV)/.installed ## Start Envoy with the filter, show the split, st
 run: wasm $(VENV)/.installed ## The example's Envoy, left running, with requests to try (PORT=…)
 	$(PYTHON) tests/envoy/demo.py --keep $(if $(PORT),--port $(PORT))
 
-.PHONY: test-envoy
-test-envoy: wasm $(VENV)/.installed ## Test the built filter in the real Envoy, over HTTP
-	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests/envoy
+# The runner must be of the version of wasm-bindgen that is locked.
+BINDGEN_VERSION = $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "", $$3); print $$3 }' Cargo.lock)
+BINDGEN_RUNNER = target/tools/wasm-bindgen-$(BINDGEN_VERSION)/bin/wasm-bindgen-test-runner
 
-.PHONY: test-observability
-test-observability: wasm $(VENV)/.installed ## Test metrics, logs, alerts and the dashboard with a real Prometheus
-	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests/observability
+.PHONY: test
+test: test-rust test-node test-lua test-python ## Run all tests
+
+.PHONY: test-rust
+test-rust: wasm ## Unit and engine tests, and the built filter in a host harness
+	@echo "== Rust"
+	TSE_ROUTE_WASM=$(CURDIR)/$(WASM) cargo test
+
+.PHONY: test-node
+test-node: $(BINDGEN_RUNNER) ## The engine's tests on wasm32-unknown-unknown, under Node
+	@echo "== The engine under Node"
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(BINDGEN_RUNNER) \
+	  cargo test --no-default-features --target wasm32-unknown-unknown --test engine
+
+target/tools/wasm-bindgen-%/bin/wasm-bindgen-test-runner:
+	@tests/require.sh node:nodejs
+	cargo install --quiet --debug --root target/tools/wasm-bindgen-$* --version =$* \
+	  --bin wasm-bindgen-test-runner wasm-bindgen-cli
+
+.PHONY: test-lua
+test-lua: ## The bridge plugin under LuaJIT
+	@echo "== The bridge plugin"
+	@tests/require.sh luajit
+	luajit tests/lua/run.lua
+
+.PHONY: test-python
+test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
+	@echo "== The real Envoy"
+	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests
+
+.PHONY: lint
+lint: ## Check the format and the lints for all targets
+	cargo fmt --check
+	cargo clippy --all-targets -- --deny warnings
+	cargo clippy --lib --no-default-features --target $(WASM_TARGET) -- --deny warnings
+	cargo clippy --lib --no-default-features --target wasm32-unknown-unknown -- --deny warnings
+
+.PHONY: schema
+schema: ## Write kong/filters/tse-route.meta.json from the types of the configuration
+	UPDATE_SCHEMA=1 cargo test --quiet --test schema

@@ -47,6 +47,8 @@ fn check_shares<'c>(rule: &'c Rule, at: &mut Cursor<'c>) {
             at.error(format!(
                 "found weights that add up to {sum}; accepted is at most {total} (`weight_total`)"
             ));
+        } else if sum == Share::default() && rule.enabled && rule.rollout.is_none() {
+            at.warning("all weights are 0: none of these upstreams ever gets a request");
         } else if sum < total && rule.enabled {
             let rest = Share::hundredths(total.in_hundredths() - sum.in_hundredths());
             at.warning(format!(

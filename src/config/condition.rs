@@ -1,7 +1,9 @@
 //! Conditions: items by location.
 
 use super::model::Delimiter;
-use super::read::{Field, as_object, describe, keywords, mismatch, nearest, refuse_unknown, word};
+use super::read::{
+    Field, as_object, describe, is_empty_object, keywords, mismatch, nearest, refuse_unknown, word,
+};
 use super::report::Cursor;
 use super::values::{HeaderName, Text};
 use serde_json::Value;
@@ -310,6 +312,7 @@ impl Items {
         let takes_strings = matches!(location, Location::Path | Location::Method);
         match value {
             Value::Null => Self::default(),
+            empty if is_empty_object(empty) => Self::default(),
             Value::String(text) if takes_strings => Self::One(Item::equal_to(text)),
             Value::Object(_) => Self::One(Item::read(location, value, at)),
             Value::Array(elements) if elements.len() > MAX_ITEMS => {

@@ -25,6 +25,8 @@ pub use model::{
     Upstream, UpstreamName, Upstreams,
 };
 pub use read::Whole;
+#[cfg(feature = "cli")]
+pub(crate) use read::nearest;
 pub(crate) use read::quote;
 pub(crate) use report::Cursor;
 pub use report::{Fault, Report, Severity};

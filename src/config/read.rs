@@ -51,13 +51,19 @@ pub(crate) fn nearest<'k>(
     unknown: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {
-    let unknown = unknown.to_lowercase();
+    let unknown = unknown.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&unknown, &name.to_lowercase()), name))
+        .map(|name| (strsim::damerau_levenshtein(&unknown, &name.to_ascii_lowercase()), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// Whether this is `{}`, which an empty list becomes on its way through Kong: Lua has one kind of
+/// table for both.
+pub(crate) fn is_empty_object(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty)
 }
 
 /// The object at the cursor, or none and a fault.
@@ -338,6 +344,9 @@ impl<T: Field> Field for Option<T> {
 
 impl<T: Field> Field for Vec<T> {
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        if is_empty_object(value) {
+            return Self::new();
+        }
         let Some(elements) = value.as_array() else {
             mismatch(value, "a list", at);
             return Self::new();

@@ -29,6 +29,16 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// How faults begin that are about a field's name, not about its value.
+    pub(crate) const UNKNOWN_FIELD: &'static str = "unknown field";
+
+    /// Whether the fault is about the name of the field at its place.
+    pub fn is_about_name(&self) -> bool {
+        self.message.starts_with(Self::UNKNOWN_FIELD)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = if self.path.is_empty() { "configuration" } else { &self.path };
@@ -103,10 +113,16 @@ impl<'a> Cursor<'a> {
         visit: impl FnOnce(&mut Self) -> T,
     ) -> T {
         let depth = self.steps.len();
-        self.steps.extend_from_slice(steps);
+        self.go(steps);
         let result = visit(self);
         self.steps.truncate(depth);
         result
+    }
+
+    /// Not inlined: every field of a configuration would have its copy.
+    #[inline(never)]
+    fn go(&mut self, steps: &[Step<'a>]) {
+        self.steps.extend_from_slice(steps);
     }
 
     /// [`Cursor::within`] a field.

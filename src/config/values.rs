@@ -162,7 +162,7 @@ impl Field for HeaderValue {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        serde_json::json!({ "type": ["string", "number", "boolean"], "pattern": "^[^\\r\\n\\u0000]*$" })
+        serde_json::json!({ "type": ["string", "number", "boolean"], "pattern": "^[^\\r\\n\\x00]*$" })
     }
 }
 

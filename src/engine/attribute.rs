@@ -3,6 +3,7 @@
 use super::parse::{authority, cookie, query};
 use super::request::{Body, Bytes, Request};
 use crate::config::{Item, Location, SystemKey};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -60,7 +61,6 @@ impl Attribute {
 /// What is known of an attribute of one request.
 #[derive(Clone, Debug)]
 enum Slot<'r> {
-    Unread,
     Absent,
     /// The body has not arrived yet.
     Pending,
@@ -84,7 +84,7 @@ pub(crate) enum Value<'s> {
 pub(crate) struct Facts<'r, 't, R> {
     request: &'r R,
     attributes: &'t [Attribute],
-    slots: smallvec::SmallVec<[Slot<'r>; 8]>,
+    slots: Slots<'r>,
     target: Option<Option<Bytes<'r>>>,
     cookies: Option<Option<Bytes<'r>>>,
     body: Option<super::body::Parsed<'r>>,
@@ -95,7 +95,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
         Self {
             request,
             attributes,
-            slots: smallvec::smallvec![Slot::Unread; attributes.len()],
+            slots: Slots::default(),
             target: None,
             cookies: None,
             body: None,
@@ -107,18 +107,21 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
         self.body.as_ref()
     }
 
+    /// Whether the attribute with this number has been read.
+    pub(crate) fn is_read(&self, index: usize) -> bool {
+        self.slots.get(index).is_some()
+    }
+
     /// The value of the attribute with this number.
     pub(crate) fn value(&mut self, index: usize) -> Value<'_> {
-        if let Some(Slot::Unread) = self.slots.get(index)
+        if !self.is_read(index)
             && let Some(attribute) = self.attributes.get(index)
         {
             let read = self.read(attribute);
-            if let Some(slot) = self.slots.get_mut(index) {
-                *slot = read;
-            }
+            self.slots.insert(index, self.attributes.len(), read);
         }
         let bytes = match self.slots.get(index) {
-            None | Some(Slot::Unread | Slot::Absent) => None,
+            None | Some(Slot::Absent) => None,
             Some(Slot::Pending) => return Value::Pending,
             Some(Slot::Value(bytes)) => Some(&**bytes),
             Some(Slot::OfTarget(range)) => part(&self.target, range),
@@ -133,18 +136,21 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
         match attribute {
             Attribute::Header(name) => request.header(name).map_or(Slot::Absent, Slot::Value),
             Attribute::Method => request.method().map_or(Slot::Absent, |method| {
-                Slot::Value(with_case(method, u8::is_ascii_lowercase, <[u8]>::to_ascii_uppercase))
+                Slot::Value(with_case(method, u8::is_ascii_lowercase, <[u8]>::make_ascii_uppercase))
             }),
             Attribute::HttpScheme => request.scheme().map_or(Slot::Absent, |scheme| {
-                Slot::Value(with_case(scheme, u8::is_ascii_uppercase, <[u8]>::to_ascii_lowercase))
+                Slot::Value(with_case(scheme, u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase))
             }),
             Attribute::ClientIp => request.client_address().map_or(Slot::Absent, Slot::Value),
             Attribute::Domain => request.host().map_or(Slot::Absent, |host| {
                 let host = match host {
                     Cow::Borrowed(host) => Cow::Borrowed(authority::without_port(host)),
-                    Cow::Owned(host) => Cow::Owned(authority::without_port(&host).to_vec()),
+                    Cow::Owned(mut host) => {
+                        host.truncate(authority::without_port(&host).len());
+                        Cow::Owned(host)
+                    }
                 };
-                Slot::Value(with_case(host, u8::is_ascii_uppercase, <[u8]>::to_ascii_lowercase))
+                Slot::Value(with_case(host, u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase))
             }),
             Attribute::Path => match self.target() {
                 Some(target) => Slot::OfTarget(0..query::path_of(target).len()),
@@ -194,11 +200,51 @@ fn part<'s>(whole: &'s Option<Option<Bytes<'_>>>, range: &Range<usize>) -> Optio
     whole.as_ref()?.as_deref()?.get(range.clone())
 }
 
-/// The bytes in the other case, copied only where one of them is in the wrong one.
-fn with_case(
-    bytes: Bytes<'_>,
-    is_wrong: fn(&u8) -> bool,
-    convert: fn(&[u8]) -> Vec<u8>,
-) -> Bytes<'_> {
-    if bytes.iter().any(is_wrong) { Cow::Owned(convert(&bytes)) } else { bytes }
+/// The bytes in the other case, copied only where one of borrowed ones is in the wrong one.
+fn with_case(mut bytes: Bytes<'_>, is_wrong: fn(&u8) -> bool, convert: fn(&mut [u8])) -> Bytes<'_> {
+    if bytes.iter().any(is_wrong) {
+        convert(bytes.to_mut());
+    }
+    bytes
+}
+
+/// So many read attributes are searched from end to end.
+const FEW: usize = 8;
+
+/// What has been read, in the order of reading: few of perhaps thousands of attributes.
+#[derive(Default)]
+struct Slots<'r> {
+    read: SmallVec<[(usize, Slot<'r>); FEW]>,
+    /// Where in `read` an attribute is, counted from 1: filled once there are more than a few.
+    places: Vec<u32>,
+}
+
+impl<'r> Slots<'r> {
+    fn get(&self, index: usize) -> Option<&Slot<'r>> {
+        let entry = if self.places.is_empty() {
+            self.read.iter().find(|(read, _)| *read == index)
+        } else {
+            let place = self.places.get(index)?.checked_sub(1)?;
+            self.read.get(place as usize)
+        };
+        entry.map(|(_, slot)| slot)
+    }
+
+    /// Adds one that has not been read, of so many attributes.
+    fn insert(&mut self, index: usize, attributes: usize, slot: Slot<'r>) {
+        self.read.push((index, slot));
+        let new = match self.read.len() {
+            0..=FEW => return,
+            _ if self.places.is_empty() => {
+                self.places = vec![0; attributes];
+                0
+            }
+            length => length - 1,
+        };
+        for (place, (index, _)) in (1..).zip(&self.read).skip(new) {
+            if let Some(entry) = self.places.get_mut(*index) {
+                *entry = place;
+            }
+        }
+    }
 }

@@ -75,6 +75,14 @@ impl RuleBreaker {
 }
 
 impl Sticky {
+    /// The attribute that the client is recognised by: the first of the sources that the request has.
+    pub(super) fn source<R: Request>(&self, facts: &mut Facts<'_, '_, R>) -> Option<usize> {
+        self.sources
+            .iter()
+            .copied()
+            .find(|source| matches!(facts.value(*source), Value::Present(key) if !key.is_empty()))
+    }
+
     /// The number of the client; none where it cannot be recognised.
     fn client<R: Request>(
         &self,
@@ -82,12 +90,10 @@ impl Sticky {
         world: &mut impl World,
         issued: &mut Option<u128>,
     ) -> Option<u64> {
-        for source in &self.sources {
-            if let Value::Present(key) = facts.value(*source)
-                && !key.is_empty()
-            {
-                return Some(sticky::client(self.seed, key));
-            }
+        if let Some(source) = self.source(facts)
+            && let Value::Present(key) = facts.value(source)
+        {
+            return Some(sticky::client(self.seed, key));
         }
         self.cookie.as_ref()?;
         let id = u128::from(world.random()) << 64 | u128::from(world.random());

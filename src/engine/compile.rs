@@ -2,10 +2,12 @@
 
 use super::attribute::Attribute;
 use super::breaker::Policy;
+use super::index::Index;
 use super::matches::{
-    Addresses, Bound, PathPrefix, Relation, Test, ValueList, compile_pattern, split_list,
+    Addresses, Bound, PathPrefix, Pattern, Relation, Test, ValueList, split_list,
 };
 use super::rollout::Rollout;
+use super::sorted::sort_by_key;
 use super::sticky;
 use super::table::{Item, Rule, RuleBreaker, Shares, Sticky, StickyCookie, Table, Target};
 use crate::config::{
@@ -32,9 +34,11 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
         }
     });
     // Stable: rules of one priority keep their order.
-    rules.sort_by_key(|rule| std::cmp::Reverse(rule.weight));
+    sort_by_key(&mut rules, |rule| std::cmp::Reverse(rule.weight));
     let breakers = number_breakers(&mut rules);
-    (Table { rules, attributes: compiler.attributes, breakers }, at.finish())
+    let attributes = compiler.attributes;
+    let index = Index::new(&rules, &attributes);
+    (Table { rules, attributes, breakers, index }, at.finish())
 }
 
 /// Numbers the circuit breakers in the order of the rules; returns how many there are.
@@ -86,8 +90,11 @@ impl<'c> Compiler<'c> {
                 }
             });
         }
+        for (origin, item) in (0..).zip(&mut items) {
+            item.origin = origin;
+        }
         // Stable: otherwise the order is the operator's.
-        items.sort_by_key(|item| {
+        sort_by_key(&mut items, |item: &Item| {
             self.attributes.get(item.attribute).is_some_and(Attribute::is_body)
         });
         let fallback = rule.circuit_breaker.as_ref().and_then(|breaker| breaker.fallback.as_ref());
@@ -175,7 +182,7 @@ impl<'c> Compiler<'c> {
         }
         let attribute = Attribute::of(location, item);
         let (test, negated) = self.test(&attribute, item, at)?;
-        Some(Item { attribute: self.position(attribute), negated, test })
+        Some(Item { attribute: self.position(attribute), negated, origin: 0, test })
     }
 
     fn position(&mut self, attribute: Attribute) -> usize {
@@ -212,7 +219,7 @@ impl<'c> Compiler<'c> {
             O::Ge => Bound::compile(Relation::GreaterOrEqual, value.as_bytes()).map(Test::Ordered),
             O::Lt => Bound::compile(Relation::Less, value.as_bytes()).map(Test::Ordered),
             O::Le => Bound::compile(Relation::LessOrEqual, value.as_bytes()).map(Test::Ordered),
-            O::Regex | O::NotRegex => compile_pattern(raw).map(Box::new).map(Test::Pattern),
+            O::Regex | O::NotRegex => Pattern::compile(raw).map(Test::Pattern),
             O::In | O::NotIn => self.list(attribute, item, &value, delimiter, at),
             O::Prefix => Ok(Test::Prefix(bytes())),
             O::Suffix => Ok(Test::Suffix(bytes())),

@@ -2,6 +2,7 @@
 
 use super::attribute::{Facts, Value};
 use super::body::BodyFault;
+use super::index::Found;
 use super::request::{Request, World};
 use super::table::{Item, Rule, Table};
 
@@ -61,19 +62,14 @@ impl Table {
     pub fn decide(&self, request: &impl Request, world: &mut impl World) -> Verdict {
         let mut facts = Facts::new(request, &self.attributes);
         let mut issued = None;
-        let outcome = self
-            .rules
-            .iter()
-            .enumerate()
-            .find_map(|(position, rule)| match rule.holds(&mut facts) {
-                Holds::Yes => {
-                    let target = rule.choose(&mut facts, world, &mut issued);
-                    Some(Outcome::Routed(Choice { rule: position, target }))
-                }
-                Holds::No => None,
-                Holds::NeedsBody => Some(Outcome::NeedsBody),
-            })
-            .unwrap_or(Outcome::Unmatched);
+        let outcome = match self.index.find(&self.rules, &mut facts) {
+            Found::Rule(position) => self.rules.get(position).map_or(Outcome::Unmatched, |rule| {
+                let target = rule.choose(&mut facts, world, &mut issued);
+                Outcome::Routed(Choice { rule: position, target })
+            }),
+            Found::NeedsBody => Outcome::NeedsBody,
+            Found::Nothing => Outcome::Unmatched,
+        };
         Verdict {
             outcome,
             asked_for_body: facts.body().is_some(),

@@ -3,6 +3,7 @@
 use super::attribute::Attribute;
 use super::breaker::Policy;
 use super::decide::Choice;
+use super::index::Index;
 use super::matches::Test;
 use super::request::World;
 use super::rollout::Rollout;
@@ -20,6 +21,8 @@ pub struct Table {
     pub(super) attributes: Vec<Attribute>,
     /// How many circuit breakers the rules have.
     pub(super) breakers: usize,
+    /// The way to the rules that can hold.
+    pub(super) index: Index,
 }
 
 impl Table {
@@ -174,5 +177,7 @@ pub(super) struct Item {
     /// The position of the attribute in the table.
     pub(super) attribute: usize,
     pub(super) negated: bool,
+    /// The item's position among all items of its rule, in the order of the configuration.
+    pub(super) origin: u32,
     pub(super) test: Test,
 }

@@ -2,6 +2,7 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
+use crate::config::{self, DEFAULT_UPSTREAM_HEADER, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
 use crate::observe::metrics;
@@ -18,13 +19,19 @@ const TICK: u32 = 5_000;
 /// The root context: one configuration.
 pub struct Root {
     id: u32,
-    /// None while the configuration cannot be used.
-    plugin: Option<Rc<Plugin>>,
+    state: State,
+}
+
+/// What became of the configuration.
+enum State {
+    InForce(Rc<Plugin>),
+    /// It cannot be used; the name of the internal header is all that is taken from it.
+    Broken(Rc<str>),
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, plugin: None }
+        Self { id, state: State::Broken(DEFAULT_UPSTREAM_HEADER.into()) }
     }
 }
 
@@ -34,9 +41,15 @@ impl RootContext for Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
     fn on_configure(&mut self, size: usize) -> bool {
-        let json = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
-        match crate::load(&json) {
-            Ok(loaded) => {
+        let json = abi::buffer(Buffer::PluginConfiguration, size);
+        let loaded = match &json {
+            Ok(json) => crate::load(json).map(|loaded| (loaded, json)),
+            Err(status) => {
+                Err(Report::of_whole(format!("the gateway withheld it (status {})", status.0)))
+            }
+        };
+        match loaded {
+            Ok((loaded, json)) => {
                 for warning in loaded.report.warnings().take(MOST_LINES) {
                     log::warn!("{warning}");
                 }
@@ -46,14 +59,14 @@ impl RootContext for Root {
                     loaded.table.rules().len(),
                     loaded.report.warnings().count(),
                 );
-                let plugin = Plugin::new(loaded, &json, self.id);
+                let plugin = Plugin::new(loaded, json, self.id);
                 // On Kong ticks multiply after a trap and go on for removed configurations.
                 if plugin.metrics.is_some() && is_certainly_envoy() {
                     // Without ticks only the gauges grow old.
                     let _ = abi::set_tick_period(TICK);
                 }
                 plugin.show_state();
-                self.plugin = Some(Rc::new(plugin));
+                self.state = State::InForce(Rc::new(plugin));
                 true
             }
             Err(report) => {
@@ -62,7 +75,7 @@ impl RootContext for Root {
                 for error in report.errors().take(MOST_LINES) {
                     log::error!("{error}");
                 }
-                self.plugin = None;
+                self.state = State::Broken(internal_header(&json.unwrap_or_default()));
                 if is_certainly_envoy() {
                     metrics::count_refusal();
                     return false;
@@ -73,7 +86,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Some(plugin) = &self.plugin {
+        if let State::InForce(plugin) = &self.state {
             plugin.show_state();
         }
     }
@@ -83,9 +96,18 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.plugin {
-            Some(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
-            None => Box::new(Broken::default()),
+        Some(match &self.state {
+            State::InForce(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
+            State::Broken(internal_header) => Box::new(Broken::new(Rc::clone(internal_header))),
         })
+    }
+}
+
+/// The internal header that a configuration names, whatever else is wrong with it.
+fn internal_header(json: &[u8]) -> Rc<str> {
+    let (config, _) = config::parse(json);
+    match config.upstream_header.as_str() {
+        "" => DEFAULT_UPSTREAM_HEADER.into(),
+        name => name.into(),
     }
 }

@@ -24,8 +24,8 @@ pub struct Stream {
     /// The value of the cookie that the client is to be given.
     issued: Option<u128>,
     shown: Shown,
-    /// What the headers that a provisional decision has changed were before.
-    undo: Vec<(Box<str>, Option<Vec<u8>>)>,
+    /// What the headers that a provisional decision has changed were before, every value of them.
+    undo: Vec<(Box<str>, Vec<Vec<u8>>)>,
 }
 
 /// Whether the decision waits for the body.
@@ -256,7 +256,6 @@ impl Stream {
     fn apply(&mut self, host: &dyn Host, outcome: Outcome) {
         let plugin = Rc::clone(&self.plugin);
         let header = plugin.loaded.config.upstream_header.as_str();
-        let by_header = plugin.loaded.config.route_by == RouteBy::Header;
         let decision = match outcome {
             Outcome::Routed(choice) => plugin.effects.of(choice).map(|effect| (choice, effect)),
             Outcome::Unmatched | Outcome::NeedsBody => None,
@@ -268,44 +267,34 @@ impl Stream {
             }
             return;
         };
-        let routing = match effect.upstream() {
-            Some(upstream) if by_header => {
-                match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
-                    Ok(()) => Routing::Taken,
-                    Err(_) => Routing::Refused(Refusal::HostFailure),
-                }
-            }
-            upstream => {
-                // Where the gateway routes by the header, the decision replaces a client's own.
-                if upstream.is_none() || !host.routes_by_header() {
-                    refuse_forged(host, header);
-                }
-                if by_header { Routing::Taken } else { host.route(header, effect) }
-            }
+        let by_header = plugin.loaded.config.route_by == RouteBy::Header;
+        let routing = if by_header {
+            set_internal(host, header, effect)
+        } else {
+            route(host, header, effect)
         };
         self.decided = Some(choice);
         match routing {
-            Routing::Taken => self.shown = Shown::Decision(choice),
-            Routing::TakenAndShown => {}
-            Routing::RefusedAndShown => {
-                self.sent = None;
-                return;
+            Routing::Taken | Routing::TakenAndShown => {
+                if let Some(metrics) = &plugin.metrics {
+                    metrics.count_request(choice);
+                }
+                self.change_request(effect.request_headers());
+            }
+            // The answer will be another upstream's: no circuit breaker counts it.
+            Routing::Refused(_) | Routing::RefusedAndShown => self.sent = None,
+        }
+        match routing {
+            Routing::Taken => {
+                self.shown = Shown::Decision(choice);
+                host.publish(effect);
             }
             Routing::Refused(refusal) => {
-                // The answer of the service's own upstream says nothing of the chosen one.
-                self.sent = None;
                 output::error_once_a_minute(refusal.word(), refusal.sentence());
                 metrics::count_error(host, refusal.word());
                 self.shown = Shown::Error(refusal.word());
-                return;
             }
-        }
-        if let Some(metrics) = &plugin.metrics {
-            metrics.count_request(choice);
-        }
-        self.change_request(effect.request_headers());
-        if by_header || routing == Routing::Taken {
-            host.publish(effect);
+            Routing::TakenAndShown | Routing::RefusedAndShown => {}
         }
     }
 
@@ -314,10 +303,14 @@ impl Stream {
         if self.decided.take().is_none() {
             return;
         }
-        for (name, value) in self.undo.drain(..) {
-            let undone = match value {
-                Some(value) => abi::set_header(Map::Request, name.as_bytes(), &value),
-                None => abi::remove_header(Map::Request, name.as_bytes()),
+        for (name, values) in self.undo.drain(..) {
+            let name = name.as_bytes();
+            let undone = match values.split_first() {
+                None => abi::remove_header(Map::Request, name),
+                Some((first, others)) => others
+                    .iter()
+                    .map(|value| abi::add_header(Map::Request, name, value))
+                    .fold(abi::set_header(Map::Request, name, first), Result::and),
             };
             if undone.is_err() {
                 output::error_once_a_minute(
@@ -325,6 +318,12 @@ impl Stream {
                     "the gateway did not restore a request header",
                 );
             }
+        }
+        // What the filter shows itself it has published itself.
+        if let Shown::Decision(choice) = self.shown
+            && let Some(effect) = self.plugin.effects.of(choice)
+        {
+            host.unpublish(effect);
         }
         self.shown = Shown::Nothing;
         if self.plugin.loaded.config.route_by != RouteBy::Header {
@@ -334,12 +333,8 @@ impl Stream {
 
     /// Changes the headers of the request: `remove`, then `set`, then `add`.
     fn change_request(&mut self, changes: &RequestHeaders) {
-        if self.awaits == Awaits::Provisionally {
-            let set = changes.set.iter().chain(&changes.add).map(|header| &header.name);
-            for name in set.chain(&changes.remove) {
-                let before = abi::header(Map::Request, name.as_str().as_bytes());
-                self.undo.push((name.as_str().into(), before));
-            }
+        if self.awaits == Awaits::Provisionally && *changes != RequestHeaders::default() {
+            self.remember(changes);
         }
         let removed = changes
             .remove
@@ -367,41 +362,93 @@ impl Stream {
             );
         }
     }
+
+    /// Remembers the headers that are about to change: all of their values, which are only in the
+    /// whole map.
+    fn remember(&mut self, changes: &RequestHeaders) {
+        let headers = abi::headers(Map::Request).unwrap_or_default();
+        let set = changes.set.iter().chain(&changes.add).map(|header| &header.name);
+        for name in set.chain(&changes.remove) {
+            let of_this_name = |(other, value): (&[u8], &[u8])| {
+                other.eq_ignore_ascii_case(name.as_str().as_bytes()).then(|| value.to_vec())
+            };
+            let values = abi::pairs(&headers).filter_map(of_this_name).collect();
+            self.undo.push((name.as_str().into(), values));
+        }
+    }
+}
+
+/// Routes in the gateway's own way. Where that reads the internal header, the decision replaces a
+/// client's own.
+fn route(host: &dyn Host, header: &str, effect: &Effect) -> Routing {
+    if effect.upstream().is_none() || !host.routes_by_header() {
+        refuse_forged(host, header);
+    }
+    host.route(header, effect)
+}
+
+/// Sets the internal header and nothing else, for a tier behind that routes by it.
+fn set_internal(host: &dyn Host, header: &str, effect: &Effect) -> Routing {
+    let Some(upstream) = effect.upstream() else {
+        refuse_forged(host, header);
+        return Routing::Taken;
+    };
+    match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
+        Ok(()) => {
+            // The header that it took the place of may have picked the route already.
+            host.forget_route();
+            Routing::Taken
+        }
+        Err(_) => Routing::Refused(Refusal::HostFailure),
+    }
 }
 
 /// Removes a client's own internal header, and lets the gateway forget what it may have made of it.
 fn refuse_forged(host: &dyn Host, header: &str) {
-    if abi::header(Map::Request, header.as_bytes()).is_some() {
-        if abi::remove_header(Map::Request, header.as_bytes()).is_err() {
-            output::error_once_a_minute(
-                Refusal::HostFailure.word(),
-                "the gateway did not remove a client's own internal header",
-            );
-        }
+    if remove_forged(header) {
         host.forget_route();
     }
 }
 
+/// Removes a client's own internal header; whether there was one.
+fn remove_forged(header: &str) -> bool {
+    let is_forged = abi::header(Map::Request, header.as_bytes()).is_some();
+    if is_forged && abi::remove_header(Map::Request, header.as_bytes()).is_err() {
+        output::error_once_a_minute(
+            Refusal::HostFailure.word(),
+            "the gateway did not remove a client's own internal header",
+        );
+    }
+    is_forged
+}
+
 /// A request under a configuration that cannot be used: the service's own upstream serves.
-#[derive(Default)]
 pub struct Broken {
+    internal_header: Rc<str>,
     shown: bool,
 }
 
 impl Broken {
     const REASON: &str = "invalid-config";
+
+    pub fn new(internal_header: Rc<str>) -> Self {
+        Self { internal_header, shown: false }
+    }
 }
 
 impl Context for Broken {}
 
 impl HttpContext for Broken {
+    /// A client that sends the internal header must not choose what the filter does not.
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
         output::error_once_a_minute(
             Self::REASON,
             "the configuration cannot be used, its faults were logged when it was loaded: \
              the service's own upstream serves",
         );
-        self.shown = host::current(HostChoice::Auto).show_invalid_configuration();
+        let host = host::current(HostChoice::Auto);
+        refuse_forged(host, &self.internal_header);
+        self.shown = host.show_invalid_configuration();
         Action::Continue
     }
 

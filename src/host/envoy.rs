@@ -31,20 +31,20 @@ impl Host for Envoy {
         abi::header(Map::Request, b":authority")
     }
 
-    /// Envoy keeps the scheme of the client in `x-forwarded-proto`, and overwrites what an
-    /// untrusted client sends there.
+    /// Envoy keeps the scheme of the client in `x-forwarded-proto`; with `use_remote_address: true` it
+    /// overwrites what an untrusted client sends there.
     fn scheme(&self) -> Option<Vec<u8>> {
         abi::header(Map::Request, b"x-forwarded-proto")
             .or_else(|| abi::header(Map::Request, b":scheme"))
     }
 
     fn client_address(&self) -> Option<Vec<u8>> {
-        let mut address = abi::property(b"source\0address").ok()?;
+        let address = abi::property(b"source\0address").ok()?;
         // `1.2.3.4:5678` or `[::1]:5678`; a pipe has no port and no colon.
-        if let Some(colon) = address.iter().rposition(|byte| *byte == b':') {
-            address.truncate(colon);
-        }
-        Some(address)
+        let end = address.iter().rposition(|byte| *byte == b':').unwrap_or(address.len());
+        let host = address.get(..end)?;
+        let bare = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
+        Some(bare.unwrap_or(host).to_vec())
     }
 
     fn holds_requests(&self) -> bool {
@@ -82,6 +82,10 @@ impl Host for Envoy {
         if let Some(upstream) = effect.upstream() {
             let _ = abi::set_property(b"tse_route_upstream", upstream.as_bytes());
         }
+    }
+
+    fn unpublish(&self, _: &Effect) {
+        // Envoy holds a request until its decision is final.
     }
 
     /// Envoy refuses such a configuration in the first place.

@@ -2,13 +2,14 @@
 //! plugin, which runs the balancer again.
 
 use super::abi::{self, Map, Status};
-use super::{Host, Refusal, Routing, parse_number};
-use crate::config::HostChoice;
+use super::{Host, Refusal, Routing, is_certainly_envoy, parse_number};
 use crate::observe::effect::Effect;
 
 /// A Kong Gateway.
 pub struct Kong {
     switch: Switch,
+    /// Whether it keeps `kong.ctx.shared`.
+    shares: bool,
 }
 
 /// What switches the upstream on this Kong.
@@ -22,38 +23,40 @@ enum Switch {
     Nothing,
 }
 
-static WITH_BRIDGE: Kong = Kong { switch: Switch::Bridge };
-static WITH_PROPERTY: Kong = Kong { switch: Switch::Property };
-static WITHOUT_SWITCH: Kong = Kong { switch: Switch::Nothing };
+static WITH_BRIDGE: Kong = Kong { switch: Switch::Bridge, shares: true };
+static WITH_PROPERTY: Kong = Kong { switch: Switch::Property, shares: true };
+static WITHOUT_SWITCH: Kong = Kong { switch: Switch::Nothing, shares: true };
+/// A Kong that says nothing of itself: 3.4 and 3.5, or what only the configuration takes for one.
+pub(super) static MUTE: Kong = Kong { switch: Switch::Nothing, shares: false };
 
-/// Whether the gateway is Kong.
-pub(super) enum Found {
-    Kong(&'static Kong),
-    No,
-    /// The gateway gave no clear answer; the next request may get one.
-    Unclear,
+/// What a worker found out about its gateway.
+pub(super) struct Found {
+    /// Which Kong it is; none for an Envoy.
+    pub kong: Option<&'static Kong>,
+    /// Whether that was a clear answer; otherwise the next request may get one.
+    pub is_certain: bool,
 }
 
 /// Asks for Kong's version and for the bridge: once per worker, because each costs microseconds.
-pub(super) fn find(choice: HostChoice) -> Found {
+pub(super) fn find() -> Found {
     let version = match abi::property(b"kong\0version") {
         Ok(version) => version,
-        Err(Status::NOT_FOUND) if choice == HostChoice::Auto => return Found::No,
-        Err(_) if choice == HostChoice::Auto => return Found::Unclear,
-        Err(_) => Vec::new(),
+        // Kong 3.4 and 3.5 don't know the property either, and Envoy's way of routing traps there.
+        Err(status) => {
+            let kong = (!is_certainly_envoy()).then_some(&MUTE);
+            return Found { kong, is_certain: status == Status::NOT_FOUND };
+        }
     };
-    let switch = if abi::property(b"kong\0tse_route\0bridge").is_ok() {
-        Switch::Bridge
+    let bridge = abi::property(b"kong\0tse_route\0bridge");
+    let kong = if bridge.is_ok() {
+        &WITH_BRIDGE
     } else if version.starts_with(b"3.6.") || version.starts_with(b"3.7.") {
-        Switch::Property
+        &WITH_PROPERTY
     } else {
-        Switch::Nothing
+        &WITHOUT_SWITCH
     };
-    Found::Kong(match switch {
-        Switch::Bridge => &WITH_BRIDGE,
-        Switch::Property => &WITH_PROPERTY,
-        Switch::Nothing => &WITHOUT_SWITCH,
-    })
+    let is_certain = matches!(bridge, Ok(_) | Err(Status::NOT_FOUND));
+    Found { kong: Some(kong), is_certain }
 }
 
 impl Host for Kong {
@@ -69,7 +72,9 @@ impl Host for Kong {
 
     /// Honours X-Forwarded-Proto from trusted addresses only.
     fn scheme(&self) -> Option<Vec<u8>> {
-        abi::property(b"kong\0request\0forwarded_scheme").ok()
+        abi::property(b"kong\0request\0forwarded_scheme")
+            .or_else(|_| abi::property(b"request\0scheme"))
+            .ok()
     }
 
     /// After Kong's real-ip handling; without port.
@@ -121,15 +126,14 @@ impl Host for Kong {
     /// Kong picks its route before any filter runs and never again.
     fn forget_route(&self) {}
 
+    /// What goes through the bridge is published by the bridge.
     fn publish(&self, effect: &Effect) {
-        if self.switch == Switch::Bridge {
-            return; // the bridge has done it
-        }
-        let _ = abi::set_property(b"kong\0ctx\0shared\0tse_route_rule", effect.rule().as_bytes());
-        if let Some(upstream) = effect.upstream() {
-            let path = b"kong\0ctx\0shared\0tse_route_upstream";
-            let _ = abi::set_property(path, upstream.as_bytes());
-        }
+        self.share(effect, |value| value);
+    }
+
+    /// Nothing can be removed from `kong.ctx.shared`, only emptied.
+    fn unpublish(&self, effect: &Effect) {
+        self.share(effect, |_| "");
     }
 
     /// Through the bridge it is also counted, and shown on answers that nginx makes itself.
@@ -172,5 +176,20 @@ impl Host for Kong {
     /// Under the name `tse-route` a metric of the filter would break Kong's `/metrics`.
     fn counts(&self) -> bool {
         false
+    }
+}
+
+impl Kong {
+    /// Writes a decision, or something in its place, into `kong.ctx.shared`.
+    fn share(&self, effect: &Effect, written: fn(&str) -> &str) {
+        if !self.shares {
+            return;
+        }
+        let rule = written(effect.rule());
+        let _ = abi::set_property(b"kong\0ctx\0shared\0tse_route_rule", rule.as_bytes());
+        if let Some(upstream) = effect.upstream().map(written) {
+            let path = b"kong\0ctx\0shared\0tse_route_upstream";
+            let _ = abi::set_property(path, upstream.as_bytes());
+        }
     }
 }

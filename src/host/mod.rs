@@ -33,6 +33,8 @@ pub trait Host {
     fn forget_route(&self);
     /// Makes the decision readable for the gateway's access log.
     fn publish(&self, effect: &Effect);
+    /// Takes back what [`Host::publish`] did earlier in this request.
+    fn unpublish(&self, effect: &Effect);
     /// Lets the gateway itself show that a configuration cannot be used; false where the filter has to.
     fn show_invalid_configuration(&self) -> bool;
     /// Whether the response at hand comes from an upstream and not from the gateway itself, as far
@@ -93,8 +95,8 @@ impl Refusal {
 }
 
 thread_local! {
-    /// What the first request of this worker found out.
-    static FOUND: Cell<Option<&'static dyn Host>> = const { Cell::new(None) };
+    /// What the first request of this worker found out: which Kong it is in, if in any.
+    static FOUND: Cell<Option<Option<&'static kong::Kong>>> = const { Cell::new(None) };
 }
 
 /// The gateway of this worker. Only to be asked while a request is at hand: in Kong's root context
@@ -103,19 +105,18 @@ pub fn current(choice: HostChoice) -> &'static dyn Host {
     if choice == HostChoice::Envoy {
         return &ENVOY;
     }
-    if let Some(host) = FOUND.get() {
-        return host;
+    let kong = FOUND.get().unwrap_or_else(|| {
+        let found = kong::find();
+        if found.is_certain {
+            FOUND.set(Some(found.kong));
+        }
+        found.kong
+    });
+    match kong {
+        Some(kong) => kong,
+        None if choice == HostChoice::Kong => &kong::MUTE,
+        None => &ENVOY,
     }
-    let (host, certain): (&'static dyn Host, bool) = match kong::find(choice) {
-        kong::Found::Kong(kong) => (kong, true),
-        kong::Found::No => (&ENVOY, true),
-        kong::Found::Unclear => (&ENVOY, false),
-    };
-    // With `host: kong` the answer holds for that configuration only.
-    if certain && choice == HostChoice::Auto {
-        FOUND.set(Some(host));
-    }
-    host
 }
 
 /// Whether this is certainly an Envoy, found out without reading a property, so that it may be

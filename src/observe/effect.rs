@@ -156,10 +156,13 @@ fn printable(label: &str) -> String {
 
 fn message(fields: &[(&str, Option<&str>)], names: &Names) -> Box<[u8]> {
     let object = |fields: &[(&str, Option<&str>)]| -> Value {
-        let present = fields.iter().filter_map(|(name, value)| {
-            value.map(|value| ((*name).to_owned(), Value::from(value)))
-        });
-        Value::Object(present.collect::<Map<_, _>>())
+        let mut object = Map::new();
+        for (name, value) in fields {
+            if let Some(value) = value {
+                object.insert((*name).to_owned(), Value::from(*value));
+            }
+        }
+        Value::Object(object)
     };
     let headers = object(&[
         ("rule", names.rule.as_deref()),

@@ -20,7 +20,7 @@ fn every_fault_has_its_place() {
     let table: &[(Value, &str, &str)] = &[
         (json!([]), "configuration", "a list; accepted is an object"),
         (json!({ "rule": [] }), "rule", "did you mean `rules`?"),
-        (json!({ "rules": {} }), "rules", "an object; accepted is a list"),
+        (json!({ "rules": { "a": 1 } }), "rules", "an object; accepted is a list"),
         (json!({ "rules": [7] }), "rules[0]", "the number 7"),
         (json!({ "rules": [{}] }), "rules[0].upstream", "missing"),
         (json!({ "rules": [{ "upstream": [] }] }), "rules[0].upstream", "a list of 0"),

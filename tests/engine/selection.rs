@@ -68,7 +68,9 @@ fn all_items_or_one_of_them() {
 #[test]
 fn no_item_means_always() {
     let empty = json!({ "cookie": null, "system": [], "path": null, "body": null, "method": [], "header": null, "query": null });
-    for condition in [json!(null), json!({}), empty] {
+    // An empty list is `{}` after Kong's Lua had it.
+    let through_lua = json!({ "header": {}, "path": {} });
+    for condition in [json!(null), json!({}), empty, through_lua] {
         for match_type in ["AND", "OR"] {
             let rule =
                 json!({ "condition": condition, "match_type": match_type, "upstream": to("c") });
@@ -83,7 +85,8 @@ fn no_item_means_always() {
 
 #[test]
 fn without_rules_nothing_matches() {
-    for config in ["", " \n", "null", "{}", r#"{"rules":[],"description":null}"#] {
+    for config in ["", " \n", "null", "{}", r#"{"rules":{}}"#, r#"{"rules":[],"description":null}"#]
+    {
         let loaded = tse_route::load(config.as_bytes()).expect(config);
         assert_eq!(
             decide(&loaded, &MemoryRequest::get("/")).outcome,

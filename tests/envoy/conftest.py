@@ -21,7 +21,8 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def pytest_sessionstart() -> None:
+@pytest.fixture(scope="session", autouse=True)
+def installed() -> None:
     """Says what is missing before any test does."""
     for path, target in ((WASM, "make wasm"), (ENVOY, "make test-envoy")):
         if not path.exists():

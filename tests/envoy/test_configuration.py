@@ -159,7 +159,7 @@ def test_every_fault_is_named_with_its_path() -> None:
         ("rules: []", "configuration: not JSON"),
         ("[]", "configuration: found a list; accepted is an object"),
         ('"rules"', 'configuration: found the string "rules"; accepted is an object'),
-        ('{"rules": {}}', "rules: found an object; accepted is a list"),
+        ('{"rules": {"a": 1}}', "rules: found an object; accepted is a list"),
         ("\x00", "configuration: not JSON"),
     ],
 )

@@ -24,8 +24,9 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def pytest_sessionstart() -> None:
+@pytest.fixture(scope="session", autouse=True)
+def installed() -> None:
     """Says what is missing before any test does."""
-    for path, target in ((WASM, "make wasm"), (ENVOY, "make test-observability")):
+    for path, target in ((WASM, "make wasm"), (ENVOY, "make test-python")):
         if not path.exists():
             pytest.exit(f"{path} is missing: `{target}` makes it", returncode=1)

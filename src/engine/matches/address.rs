@@ -1,5 +1,6 @@
 //! Client addresses: single ones and CIDR blocks, IPv4 and IPv6.
 
+use crate::engine::sorted::sort_by;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// A set of addresses, kept as ranges that are sorted and do not touch, so that a lookup in any
@@ -26,7 +27,7 @@ impl Addresses {
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        ranges.sort_unstable();
+        sort_by(&mut ranges, Ord::cmp);
         ranges.dedup_by(|next, previous| {
             let touches = next.0 <= previous.1.saturating_add(1);
             if touches {
@@ -35,6 +36,22 @@ impl Addresses {
             touches
         });
         Ok(Self { ranges: ranges.into() })
+    }
+
+    /// The first and the last address of each range, in ascending order.
+    pub(crate) fn ranges(&self) -> &[(u128, u128)] {
+        &self.ranges
+    }
+
+    /// Bytes that are the same for equal sets only.
+    pub(crate) fn key(&self) -> Box<[u8]> {
+        let ends = self.ranges.iter().flat_map(|(first, last)| [first, last]);
+        ends.flat_map(|end| end.to_ne_bytes()).collect()
+    }
+
+    /// Where an address stands among the ranges.
+    pub(crate) fn number(address: IpAddr) -> u128 {
+        number(address)
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {

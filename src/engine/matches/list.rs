@@ -19,6 +19,24 @@ impl ValueList {
         if set.len() <= Self::FEW { Self::Few(set.into_iter().collect()) } else { Self::Many(set) }
     }
 
+    /// How many different values there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Few(values) => values.len(),
+            Self::Many(values) => values.len(),
+        }
+    }
+
+    /// All values, in no particular order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &[u8]> {
+        let (few, many) = match self {
+            Self::Few(values) => (Some(values), None),
+            Self::Many(values) => (None, Some(values)),
+        };
+        let few = few.into_iter().flatten();
+        few.chain(many.into_iter().flatten()).map(|value| &**value)
+    }
+
     pub(crate) fn contains(&self, value: &[u8]) -> bool {
         match self {
             Self::Few(values) => values.iter().any(|candidate| **candidate == *value),

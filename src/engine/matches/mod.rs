@@ -8,12 +8,11 @@ mod pattern;
 
 pub(crate) use address::{Addresses, parse as parse_address};
 pub(crate) use list::{ValueList, split as split_list};
-pub(crate) use ordered::{Bound, Relation};
+pub(crate) use ordered::{Bound, Relation, Scale};
 pub(crate) use path_prefix::PathPrefix;
-pub(crate) use pattern::compile as compile_pattern;
+pub(crate) use pattern::{Pattern, Patterns, literal as literal_pattern};
 
 use memchr::memmem::Finder;
-use regex::bytes::Regex;
 use std::sync::Arc;
 
 /// A question to the value of an attribute, without its negation.
@@ -24,7 +23,7 @@ pub(crate) enum Test {
     Ordered(Bound),
     In(Arc<ValueList>),
     Address(Arc<Addresses>),
-    Pattern(Box<Regex>),
+    Pattern(Pattern),
     Prefix(Box<[u8]>),
     Suffix(Box<[u8]>),
     Contains(Box<Finder<'static>>),
@@ -40,7 +39,7 @@ impl Test {
             Self::Ordered(bound) => bound.admits(value),
             Self::In(list) => list.contains(value),
             Self::Address(set) => parse_address(value).is_some_and(|address| set.contains(address)),
-            Self::Pattern(regex) => regex.is_match(value),
+            Self::Pattern(pattern) => pattern.is_found_in(value),
             Self::Prefix(prefix) => value.starts_with(prefix),
             Self::Suffix(suffix) => value.ends_with(suffix),
             Self::Contains(finder) => finder.find(value).is_some(),

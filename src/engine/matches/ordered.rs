@@ -199,6 +199,13 @@ impl Relation {
     }
 }
 
+/// How two texts are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Decimal,
+    Version,
+}
+
 /// The configured side of an ordered comparison.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
@@ -230,6 +237,51 @@ impl Bound {
             Decimal::parse(value).zip(Decimal::parse(&self.text)).map(|(a, b)| a.cmp(&b))
         };
         order.is_some_and(|order| self.relation.admits(order))
+    }
+
+    /// Bytes that are the same for equal bounds only.
+    pub(crate) fn key(&self) -> Box<[u8]> {
+        let relation = match self.relation {
+            Relation::Greater => b'>',
+            Relation::GreaterOrEqual => b'g',
+            Relation::Less => b'<',
+            Relation::LessOrEqual => b'l',
+        };
+        std::iter::once(relation).chain(self.text.iter().copied()).collect()
+    }
+
+    /// Whether the bound is compared as a version whatever the value is.
+    pub(crate) fn is_version(&self) -> bool {
+        Version::is_announced(&self.text)
+    }
+
+    /// Whether every bound is compared as a version with this value.
+    pub(crate) fn is_version_value(value: &[u8]) -> bool {
+        Version::is_announced(value)
+    }
+
+    /// Whether larger values are admitted.
+    pub(crate) fn is_lower(&self) -> bool {
+        matches!(self.relation, Relation::Greater | Relation::GreaterOrEqual)
+    }
+
+    /// Whether the bound can be compared on this scale.
+    pub(crate) fn is_on(&self, scale: Scale) -> bool {
+        match scale {
+            Scale::Decimal => Decimal::parse(&self.text).is_some(),
+            Scale::Version => Version::parse(&self.text).is_some(),
+        }
+    }
+
+    /// Sorts bounds of one side on one scale: first the one that admits more.
+    pub(crate) fn cmp_openness(&self, other: &Self, scale: Scale) -> Ordering {
+        let order = match scale {
+            Scale::Decimal => Decimal::parse(&self.text).cmp(&Decimal::parse(&other.text)),
+            Scale::Version => Version::parse(&self.text).cmp(&Version::parse(&other.text)),
+        };
+        let is_strict = |bound: &Self| matches!(bound.relation, Relation::Greater | Relation::Less);
+        let order = if self.is_lower() { order } else { order.reverse() };
+        order.then_with(|| is_strict(self).cmp(&is_strict(other)))
     }
 }
 

@@ -9,6 +9,11 @@ impl PathPrefix {
         Self(prefix.strip_suffix(b"/").unwrap_or(prefix).into())
     }
 
+    /// The bytes that every path under the prefix begins with.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
         path.strip_prefix(&*self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }

@@ -1,0 +1,158 @@
+//! From the value of an attribute to the rules that are filed under it.
+
+use super::addresses::AddressTree;
+use super::affixes::{Prefixes, Suffixes};
+use super::frontier::Frontier;
+use super::node::{Builder, Member, Node};
+use super::ordered::Bounds;
+use super::patterns::Patterns;
+use crate::engine::matches::{Test, literal_pattern};
+use crate::engine::sorted::sort_by_key;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// The rules of a group, by what they ask of the value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ByValue {
+    /// Those that only ask for a value to be there.
+    present: Option<Node>,
+    equal: HashMap<Box<[u8]>, Node>,
+    prefixes: Prefixes,
+    suffixes: Suffixes,
+    patterns: Patterns,
+    bounds: Bounds,
+    addresses: AddressTree,
+    /// What is asked once for all rules that share it.
+    tests: Box<[(Test, Node)]>,
+}
+
+impl ByValue {
+    /// Adds the rules that can hold when the attribute has this value.
+    pub(super) fn visit<'i>(&'i self, value: &[u8], frontier: &mut Frontier<'i>) {
+        if let Some(present) = &self.present {
+            frontier.add(present);
+        }
+        if let Some(node) = self.equal.get(value) {
+            frontier.add(node);
+        }
+        self.prefixes.visit(value, |node| frontier.add(node));
+        self.suffixes.visit(value, |node| frontier.add(node));
+        self.patterns.visit(value, |node| frontier.add(node));
+        self.bounds.visit(value, |rules| frontier.add_rules(rules));
+        self.addresses.visit(value, |rules| frontier.add_rules(rules));
+        for (test, node) in &self.tests {
+            if test.holds(value) {
+                frontier.add(node);
+            }
+        }
+    }
+}
+
+/// What is filed under a key, with one of the tests that ask for it.
+type Filed<'t> = HashMap<Box<[u8]>, (&'t Test, Vec<Member>)>;
+
+/// The rules of a group on their way into the index. All maps are of one type, because every type
+/// of map is some KiB of the module.
+#[derive(Default)]
+pub(super) struct Filing<'t> {
+    present: Vec<Member>,
+    equal: Filed<'t>,
+    /// By where they are in memory: lists that are shared are one.
+    lists: Filed<'t>,
+    prefixes: Filed<'t>,
+    suffixes: Filed<'t>,
+    /// By the pattern.
+    patterns: Filed<'t>,
+    /// By relation and text.
+    bounds: Filed<'t>,
+    /// By their ranges.
+    addresses: Filed<'t>,
+}
+
+impl<'t> Filing<'t> {
+    /// Files a rule under what one of its items asks.
+    pub(super) fn file(&mut self, test: &'t Test, member: Member) {
+        let (filed, key): (&mut Filed<'t>, Box<[u8]>) = match test {
+            Test::Exists => return self.present.push(member),
+            Test::Equal(value) => (&mut self.equal, value.clone()),
+            Test::In(list) => (&mut self.lists, Arc::as_ptr(list).addr().to_ne_bytes().into()),
+            // The prefix by segments is one by bytes, and then one thing more that the rule asks itself.
+            Test::PathPrefix(prefix) => (&mut self.prefixes, prefix.as_bytes().into()),
+            Test::Prefix(prefix) => (&mut self.prefixes, prefix.clone()),
+            Test::Suffix(suffix) => (&mut self.suffixes, suffix.clone()),
+            Test::Contains(finder) => {
+                (&mut self.patterns, literal_pattern(finder.needle()).into_bytes().into())
+            }
+            Test::Pattern(pattern) => (&mut self.patterns, pattern.text().as_bytes().into()),
+            Test::Ordered(bound) => (&mut self.bounds, bound.key()),
+            Test::Address(set) => (&mut self.addresses, set.key()),
+        };
+        filed.entry(key).or_insert_with(|| (test, Vec::new())).1.push(member);
+    }
+
+    pub(super) fn finish(mut self, builder: &mut Builder<'_>) -> ByValue {
+        let limits = builder.limits();
+        let mut tests = Vec::new();
+        let mut listed = 0;
+        for (test, members) in in_order(self.lists) {
+            let Test::In(list) = test else { continue };
+            if list.len() > limits.list || listed + list.len() > limits.lists {
+                tests.push((test.clone(), builder.node(members)));
+                continue;
+            }
+            listed += list.len();
+            for value in list.values() {
+                let (_, filed) = self.equal.entry(value.into()).or_insert((test, Vec::new()));
+                filed.extend(&members);
+            }
+        }
+        // Bounds and blocks lead to lists of rules, which cannot be filed further. Where many
+        // rules share one, it is asked by itself, and those rules are filed by their other items.
+        let mut bounds = Vec::new();
+        for (test, members) in in_order(self.bounds) {
+            match test {
+                Test::Ordered(bound) if !builder.pays(members.len()) => {
+                    bounds.push((bound, members))
+                }
+                shared => tests.push((shared.clone(), builder.node(members))),
+            }
+        }
+        let mut addresses = Vec::new();
+        for (test, members) in in_order(self.addresses) {
+            match test {
+                Test::Address(set)
+                    if !builder.pays(members.len()) && set.ranges().len() <= limits.blocks =>
+                {
+                    addresses.push((&**set, members));
+                }
+                shared => tests.push((shared.clone(), builder.node(members))),
+            }
+        }
+        let mut nodes = |filed: Filed<'_>| -> Vec<(Box<[u8]>, Node)> {
+            filed.into_iter().map(|(key, (_, members))| (key, builder.node(members))).collect()
+        };
+        let equal = nodes(self.equal).into_iter().collect();
+        let prefixes = Prefixes::new(nodes(self.prefixes));
+        let suffixes = Suffixes::new(nodes(self.suffixes));
+        let (patterns, unfiled) = Patterns::new(nodes(self.patterns));
+        tests.extend(unfiled.into_iter().map(|node| (Test::Exists, node)));
+        let present = (!self.present.is_empty()).then(|| builder.node(self.present));
+        ByValue {
+            present,
+            equal,
+            prefixes,
+            suffixes,
+            patterns,
+            bounds: Bounds::new(bounds),
+            addresses: AddressTree::new(addresses),
+            tests: tests.into(),
+        }
+    }
+}
+
+/// What was filed, in the order of its first rules: that of a map differs from run to run.
+fn in_order(filed: Filed<'_>) -> Vec<(&Test, Vec<Member>)> {
+    let mut filed: Vec<_> = filed.into_values().collect();
+    sort_by_key(&mut filed, |(_, members)| members.first().map(|member| member.position));
+    filed
+}
