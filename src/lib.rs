@@ -38,10 +38,3 @@ pub fn load(json: &[u8]) -> Result<Loaded, Report> {
     let (table, report) = engine::compile(&config, report);
     if report.is_usable() { Ok(Loaded { config, table, report }) } else { Err(report) }
 }
-
-impl Loaded {
-    /// A number that is the same for the same configuration text, and hardly for any other.
-    pub fn fingerprint(json: &[u8]) -> u64 {
-        twox_hash::XxHash64::oneshot(0, json)
-    }
-}

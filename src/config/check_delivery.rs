@@ -1,6 +1,6 @@
 //! What the fields of progressive delivery must have in common.
 
-use super::delivery::{CircuitBreaker, HashOn, NamedWeights, Rollout};
+use super::delivery::{CircuitBreaker, HashOn, MAX_STAGES, NamedWeights, Rollout};
 use super::model::Rule;
 use super::read::{listed, nearest, quote};
 use super::report::Cursor;
@@ -85,8 +85,11 @@ fn check_rollout<'c>(rule: &'c Rule, rollout: &'c Rollout, at: &mut Cursor<'c>) 
         });
     }
     at.field("stages", |at| {
-        if stages.is_empty() && at.is_sound() {
-            at.error("found a list of 0; accepted is a list of at least one stage");
+        if (stages.is_empty() || stages.len() > MAX_STAGES) && at.is_sound() {
+            at.error(format!(
+                "found a list of {}; accepted is a list of 1 to {MAX_STAGES} stages",
+                stages.len()
+            ));
         }
         let mut previous = None;
         for (index, stage) in stages.iter().enumerate() {
@@ -114,20 +117,23 @@ fn check_weights<'c>(rule: &'c Rule, weights: &'c NamedWeights, at: &mut Cursor<
         .upstream
         .0
         .iter()
-        .filter_map(|upstream| upstream.name.as_ref())
-        .map(|n| n.0.as_str())
+        .filter_map(|upstream| upstream.name.as_ref().map(|name| name.0.as_str()))
         .collect();
-    for (name, _) in weights.0.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
-        let hint = nearest(name, known.iter().copied())
-            .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
-        at.field(name, |at| {
-            at.error(format!(
-                "found {}; accepted are the upstreams of this rule: {}{hint}",
-                quote(name),
-                listed(&known)
-            ));
-        });
+    for (name, _) in &weights.0 {
+        let message = match known.iter().filter(|known| *known == name).count() {
+            1 => continue,
+            0 if known.is_empty() => {
+                "accepted is none, because no upstream of this rule has a name".to_owned()
+            }
+            0 => {
+                let hint = nearest(name, known.iter().copied())
+                    .map(|near| format!("; did you mean `{near}`?"))
+                    .unwrap_or_default();
+                format!("accepted are the upstreams of this rule: {}{hint}", listed(&known))
+            }
+            _ => "accepted is an upstream that the rule lists once".to_owned(),
+        };
+        at.field(name, |at| at.error(format!("found {}; {message}", quote(name))));
     }
     let total = Share::whole(rule.weight_total.get());
     let sum = Share::hundredths(weights.0.iter().map(|(_, share)| share.in_hundredths()).sum());

@@ -8,6 +8,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// The most stages that a rollout may have.
+pub const MAX_STAGES: usize = 1_000;
+
 keywords! {
     /// What a client is recognised by; the names are those of Kong's Upstreams.
     pub enum HashOn {

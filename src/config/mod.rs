@@ -47,8 +47,19 @@ pub fn parse(json: &[u8]) -> (Config, Report) {
     }
     match serde_json::from_slice(json) {
         Ok(value) => read(&value),
-        Err(error) => (Config::default(), Report::of_whole(format!("not JSON: {error}"))),
+        Err(error) => (Config::default(), Report::of_whole(not_json(json, &error))),
     }
+}
+
+fn not_json(text: &[u8], error: &serde_json::Error) -> String {
+    // Envoy hands a Struct over as protobuf: the tag of a field, and in it that of a value.
+    let is_protobuf = text.starts_with(b"\n") && text.contains(&0x12);
+    let hint = if is_protobuf {
+        "; in Envoy the configuration must be a google.protobuf.StringValue"
+    } else {
+        ""
+    };
+    format!("not JSON: {error}{hint}")
 }
 
 /// [`parse`] for JSON that has been read already.

@@ -241,9 +241,9 @@ impl<'r> Slots<'r> {
             }
             length => length - 1,
         };
-        for (place, (index, _)) in (1..).zip(&self.read).skip(new) {
+        for (place, (index, _)) in self.read.iter().enumerate().skip(new) {
             if let Some(entry) = self.places.get_mut(*index) {
-                *entry = place;
+                *entry = u32::try_from(place + 1).unwrap_or(0);
             }
         }
     }

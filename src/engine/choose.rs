@@ -48,16 +48,22 @@ impl Rule {
 }
 
 impl RuleBreaker {
-    /// Takes the shares of upstreams that are out; what they lose goes to the fallback, or, by
-    /// what weights mean, to the others in proportion.
+    /// Takes the shares of upstreams that are out. What they lose goes to the fallback, or, by what
+    /// weights mean, to the others in proportion, or, where no other is left, to the service's own
+    /// upstream, which is the last.
     fn apply(&self, shares: &mut Shares, world: &mut impl World) {
-        let mut freed = 0;
+        let (mut freed, mut others) = (0, 0);
         for (index, share) in shares.iter_mut().enumerate().filter(|(_, share)| **share > 0) {
-            if self.fallback == Some(index) {
-                continue;
-            }
-            let kept = match world.admission(self.first + index, &self.policy) {
-                Admission::Closed => continue,
+            let admission = if self.fallback == Some(index) {
+                Admission::Closed
+            } else {
+                world.admission(self.first + index, &self.policy)
+            };
+            let kept = match admission {
+                Admission::Closed => {
+                    others += *share;
+                    continue;
+                }
                 Admission::Open => 0,
                 Admission::HalfOpen => share.div_ceil(PROBING),
             };
@@ -66,10 +72,10 @@ impl RuleBreaker {
         }
         if let Some(share) = self.fallback.and_then(|fallback| shares.get_mut(fallback)) {
             *share += freed;
-        } else if shares.iter().all(|share| *share == 0)
+        } else if others == 0
             && let Some(own) = shares.last_mut()
         {
-            *own = freed;
+            *own += freed;
         }
     }
 }

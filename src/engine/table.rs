@@ -41,9 +41,11 @@ impl Table {
         self.breakers
     }
 
-    /// The circuit breaker of a choice: its number and what it goes by.
+    /// The circuit breaker of a choice: its number and what it goes by. A fallback has none: it is
+    /// never taken out.
     pub fn breaker(&self, choice: Choice) -> Option<(usize, &Policy)> {
-        let breaker = self.rule(choice)?.breaker.as_ref()?;
+        let breaker = self.rule(choice)?.breaker.as_ref();
+        let breaker = breaker.filter(|breaker| breaker.fallback != Some(choice.target))?;
         Some((breaker.first + choice.target, &breaker.policy))
     }
 
@@ -125,6 +127,11 @@ impl Rule {
     /// The rule's upstreams with their shares; what no upstream got is one more, the service's own.
     pub fn targets(&self) -> &[Target] {
         &self.targets
+    }
+
+    /// Whether the rule's upstreams have circuit breakers.
+    pub fn has_breakers(&self) -> bool {
+        self.breaker.is_some()
     }
 
     /// When the rule's weights change for the last time, in milliseconds since the epoch.

@@ -6,8 +6,10 @@ use crate::host::Host;
 use crate::host::abi::{self, Status};
 use crate::observe::log as output;
 use crate::observe::metrics::{self, Metrics, Pair};
+use serde_json::Value;
 use std::cell::RefCell;
 use std::rc::Rc;
+use twox_hash::XxHash64;
 
 /// How long a worker goes by what it has read of the shared memory, in milliseconds.
 const FRESH: u64 = 100;
@@ -38,16 +40,15 @@ struct Entry {
 impl Breakers {
     /// Breakers that let everything through; `json` is the configuration that they belong to.
     pub fn new(loaded: &Loaded, json: &[u8], metrics: Option<&Metrics>) -> Self {
+        let shared = loaded.config.shared_memory;
         // Another configuration is another set of breakers, also in the shared memory.
-        let configuration = Loaded::fingerprint(json);
+        let configuration = if shared { fingerprint(json) } else { 0 };
         let mut entries = Vec::with_capacity(loaded.table.breakers());
-        for (position, rule) in loaded.table.rules().iter().enumerate() {
+        let rules = loaded.table.rules().iter().enumerate();
+        for (position, rule) in rules.filter(|(_, rule)| rule.has_breakers()) {
+            let rule_name = metrics::rule_label(rule);
             for (target, upstream) in rule.targets().iter().enumerate() {
                 let choice = Choice { rule: position, target };
-                if loaded.table.breaker(choice).is_none() {
-                    continue;
-                }
-                let rule_name = metrics::rule_label(rule);
                 let upstream = upstream.name().unwrap_or(metrics::OWN);
                 entries.push(Entry {
                     key: format!("tse_route.breaker.{configuration:016x}.{}", entries.len()).into(),
@@ -59,7 +60,7 @@ impl Breakers {
                 });
             }
         }
-        Self { breakers: RefCell::new(entries.into()), shared: loaded.config.shared_memory }
+        Self { breakers: RefCell::new(entries.into()), shared }
     }
 
     /// What a breaker lets through.
@@ -157,4 +158,11 @@ impl Entry {
             self.told = admission;
         }
     }
+}
+
+/// The same for the same configuration in every worker: Kong hands each worker the fields in another
+/// order, and parsed they are sorted.
+fn fingerprint(json: &[u8]) -> u64 {
+    let sorted = serde_json::from_slice::<Value>(json).unwrap_or_default().to_string();
+    XxHash64::oneshot(0, sorted.as_bytes())
 }

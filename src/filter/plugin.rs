@@ -58,10 +58,5 @@ impl Plugin {
 
 /// Whether the filter may count: on Kong a metric of its own would break `/metrics`.
 fn counts(config: &Config) -> bool {
-    let is_envoy = match config.host {
-        HostChoice::Auto => host::is_certainly_envoy(),
-        HostChoice::Envoy => true,
-        HostChoice::Kong => false,
-    };
-    config.metrics && is_envoy
+    config.metrics && config.host != HostChoice::Kong && host::is_certainly_envoy()
 }

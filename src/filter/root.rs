@@ -61,7 +61,7 @@ impl RootContext for Root {
                 );
                 let plugin = Plugin::new(loaded, json, self.id);
                 // On Kong ticks multiply after a trap and go on for removed configurations.
-                if plugin.metrics.is_some() && is_certainly_envoy() {
+                if plugin.metrics.is_some() {
                     // Without ticks only the gauges grow old.
                     let _ = abi::set_tick_period(TICK);
                 }

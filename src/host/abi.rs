@@ -278,10 +278,15 @@ pub fn random() -> Option<u64> {
     status.result().ok().map(|()| u64::from_le_bytes(bytes))
 }
 
-/// Whether the gateway knows its standard output as a file (WASI `fd_fdstat_get`).
+/// Whether the gateway knows its standard output as a file that can be written to (WASI
+/// `fd_fdstat_get`).
 pub fn knows_standard_output() -> bool {
+    /// `fd_write` among the rights, which are the second word.
+    const WRITABLE: u64 = 64;
     let mut stat = [0; 3];
-    Status(unsafe { import::fd_fdstat_get(1, &mut stat) }).result().is_ok()
+    let status = Status(unsafe { import::fd_fdstat_get(1, &mut stat) });
+    let [_, rights, _] = stat;
+    status.result().is_ok() && rights & WRITABLE != 0
 }
 
 /// What a host function returned in memory that the host has allocated here.

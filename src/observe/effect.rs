@@ -14,6 +14,7 @@ pub struct Effect {
     upstream: Option<Box<str>>,
     response_headers: Box<[(Box<str>, Box<str>)]>,
     request_headers: RequestHeaders,
+    depends_on_result: bool,
     message: Box<[u8]>,
 }
 
@@ -38,10 +39,10 @@ impl Effect {
         &self.request_headers
     }
 
-    /// Whether the filter must know whether the gateway followed: a request that stays must not be
-    /// changed as if it had left.
+    /// Whether the filter must know whether the gateway followed: a request that stays must neither
+    /// be changed as if it had left, nor be counted by the circuit breaker of where it did not go.
     pub fn depends_on_result(&self) -> bool {
-        self.request_headers != RequestHeaders::default()
+        self.depends_on_result
     }
 
     /// The decision as JSON, for Kong's bridge plugin.
@@ -74,6 +75,8 @@ impl Effect {
             upstream: upstream.map(Box::from),
             response_headers: response_headers.into(),
             request_headers: target.request_headers().clone(),
+            depends_on_result: breaker.is_some()
+                || *target.request_headers() != RequestHeaders::default(),
             message,
         }
     }

@@ -357,6 +357,8 @@ fn an_open_breaker_gives_its_share_away() {
     // The fallback itself is never taken out.
     assert_eq!(shares(json!("a"), &[(0, Open), (1, Open), (2, Open)]), "a=100");
     assert_eq!(shares(json!(null), &[(0, Open), (1, Open), (2, Open)]), "own=100");
+    // Nor does a probe get everything because no other is left.
+    assert_eq!(shares(json!(null), &[(0, HalfOpen), (1, Open), (2, Open)]), "a=6 own=94");
 }
 
 #[test]
@@ -379,4 +381,11 @@ fn breakers_have_numbers_of_their_own() {
             assert_eq!(table.policy(number), Some(policy));
         }
     }
+}
+
+#[test]
+fn a_fallback_has_no_breaker() {
+    let loaded = with_breaker(json!("b"));
+    let of = |target| loaded.table.breaker(tse_route::engine::Choice { rule: 0, target }).is_some();
+    assert_eq!([of(0), of(1), of(2)], [true, false, true]);
 }

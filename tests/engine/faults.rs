@@ -270,7 +270,7 @@ fn every_fault_has_its_place() {
         (
             json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [] } }] }),
             "rules[0].rollout.stages",
-            "at least one",
+            "1 to 1000 stages",
         ),
         (
             json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 0, "stages": [{ "after": 5, "weights": { "a": 1 } }, { "after": 4, "weights": { "a": 1 } }] } }] }),
@@ -342,6 +342,16 @@ fn every_fault_has_its_place() {
             "rules[0].circuit_breaker.window",
             "less than 100ms",
         ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": null }], "rollout": { "start": 0, "duration": 1, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.to.a",
+            "no upstream of this rule has a name",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "weight": 50 }, { "name": "a", "weight": 50 }], "rollout": { "start": 0, "duration": 1, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.to.a",
+            "lists once",
+        ),
     ];
     for (config, path, words) in table {
         let errors = errors(config);
@@ -379,6 +389,14 @@ fn all_faults_are_told_at_once() {
 fn text_that_is_no_json_is_told_with_its_line() {
     let report = tse_route::load(b"{\n  \"rules\": [,]\n}").expect_err("a fault");
     assert!(report.to_string().contains("line 2 column 13"), "{report}");
+}
+
+#[test]
+fn protobuf_is_told_from_json() {
+    // google.protobuf.Struct {fields: {"rules": …}}
+    let report =
+        tse_route::load(b"\x0a\x0d\x0a\x05rules\x12\x04\x32\x02\x0a\x00").expect_err("a fault");
+    assert!(report.to_string().contains("google.protobuf.StringValue"), "{report}");
 }
 
 #[test]

@@ -1,0 +1,163 @@
+//! What a client sends, and how the upstream is to answer it.
+
+use super::exchange::Outcome;
+use super::headers::Headers;
+use super::host::{Failure, Host};
+
+/// A request from a client.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Option<Vec<u8>>,
+    pub path: Option<Vec<u8>>,
+    pub scheme: &'static str,
+    pub host: Option<Vec<u8>>,
+    pub headers: Headers,
+    /// The address of the client, as the gateway knows it.
+    pub client: String,
+    /// Whether the gateway believes what this client says of itself in `X-Forwarded-…`.
+    pub trusted: bool,
+    /// The body, in the pieces in which it arrives.
+    pub body: Vec<Vec<u8>>,
+    pub trailers: bool,
+    /// What the upstream answers with.
+    pub answer: Headers,
+    /// The upstream refuses the connection.
+    pub refused: bool,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        let mut answer = Headers::default();
+        answer.add("content-type", "text/plain");
+        Self {
+            method: Some(b"GET".to_vec()),
+            path: Some(b"/".to_vec()),
+            scheme: "http",
+            host: Some(b"shop.example".to_vec()),
+            headers: Headers::default(),
+            client: "192.0.2.7".to_owned(),
+            trusted: false,
+            body: Vec::new(),
+            trailers: false,
+            answer,
+            refused: false,
+        }
+    }
+}
+
+impl Request {
+    /// How many bytes the body has.
+    pub fn body_size(&self) -> usize {
+        self.body.iter().map(Vec::len).sum()
+    }
+}
+
+/// A piece of a request, as a gateway hands it to a filter.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Headers { end_of_stream: bool },
+    Body { bytes: Vec<u8>, end_of_stream: bool },
+    Trailers,
+}
+
+/// A request that is being put together.
+pub struct Builder<'h> {
+    host: &'h mut Host,
+    plugin: usize,
+    request: Request,
+}
+
+impl<'h> Builder<'h> {
+    pub(super) fn new(host: &'h mut Host, plugin: usize) -> Self {
+        Self { host, plugin, request: Request::default() }
+    }
+
+    pub fn method(mut self, method: impl AsRef<[u8]>) -> Self {
+        self.request.method = Some(method.as_ref().to_vec());
+        self
+    }
+
+    /// The path with its query.
+    pub fn path(mut self, path: impl AsRef<[u8]>) -> Self {
+        self.request.path = Some(path.as_ref().to_vec());
+        self
+    }
+
+    pub fn scheme(mut self, scheme: &'static str) -> Self {
+        self.request.scheme = scheme;
+        self
+    }
+
+    /// The `Host` header, or `:authority`.
+    pub fn host(mut self, host: impl AsRef<[u8]>) -> Self {
+        self.request.host = Some(host.as_ref().to_vec());
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.request.headers.add(name, value);
+        self
+    }
+
+    /// The client's address.
+    pub fn client(mut self, address: &str) -> Self {
+        self.request.client = address.to_owned();
+        self
+    }
+
+    /// The client is a proxy whose `X-Forwarded-…` the gateway believes.
+    pub fn trusted(mut self) -> Self {
+        self.request.trusted = true;
+        self
+    }
+
+    /// Adds a piece to the body.
+    pub fn body(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.request.body.push(bytes.as_ref().to_vec());
+        self
+    }
+
+    /// The request ends with trailers.
+    pub fn trailers(mut self) -> Self {
+        self.request.trailers = true;
+        self
+    }
+
+    /// Adds a header to the upstream's response.
+    pub fn answered_with(mut self, name: &str, value: &str) -> Self {
+        self.request.answer.add(name, value);
+        self
+    }
+
+    /// The upstream refuses the connection.
+    pub fn refused(mut self) -> Self {
+        self.request.refused = true;
+        self
+    }
+
+    /// Changes anything of the request.
+    pub fn changed(mut self, change: impl FnOnce(&mut Request)) -> Self {
+        change(&mut self.request);
+        self
+    }
+
+    /// Sends the request, which must come to its end.
+    pub fn send(self) -> Outcome {
+        self.try_send().unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Sends the request; a trap or a request that hangs is returned.
+    pub fn try_send(self) -> Result<Outcome, Failure> {
+        let context = self.host.open(self.plugin, self.request)?;
+        self.host.finish(context)
+    }
+
+    /// Sends the headers, lets other requests go by, and then sends the rest.
+    pub fn send_around(self, others: impl FnOnce(&mut Host)) -> Outcome {
+        let Self { host, plugin, request } = self;
+        let context = host.open(plugin, request).unwrap_or_else(|failure| panic!("{failure}"));
+        others(host);
+        host.finish(context).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+}

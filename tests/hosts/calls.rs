@@ -1,0 +1,367 @@
+//! Host calls are what a filter costs: about a microsecond each, and several on Kong for whatever
+//! runs Lua. Each of them is asserted for here.
+
+use crate::configs::{canary, eq, rule, rules};
+use crate::harness::{Builder, Envoy, Gateway, Host, Kong, Outcome, Start};
+use serde_json::{Value, json};
+
+/// The calls of a request in a worker that has served one before, without metrics.
+fn calls<G: Gateway + 'static>(
+    gateway: G,
+    configuration: &Value,
+    request: impl Fn(Builder<'_>) -> Builder<'_>,
+) -> Vec<String> {
+    let mut uncounted = configuration.clone();
+    uncounted["metrics"] = json!(false);
+    calls_with_metrics(gateway, &uncounted, request)
+}
+
+/// The calls of a request in a worker that has served one before.
+fn calls_with_metrics<G: Gateway + 'static>(
+    gateway: G,
+    configuration: &Value,
+    request: impl Fn(Builder<'_>) -> Builder<'_>,
+) -> Vec<String> {
+    let mut host = gateway.with(configuration);
+    request(host.request()).send();
+    request(host.request()).send().calls
+}
+
+/// A request that meets [`canary`]'s rule.
+fn matching(request: Builder<'_>) -> Builder<'_> {
+    request.header("version", "1")
+}
+
+/// A request whose client wants to choose its upstream itself.
+fn forged(request: Builder<'_>) -> Builder<'_> {
+    request.header("x-tse-route-upstream", "blue")
+}
+
+/// A request that meets no rule.
+fn plain(request: Builder<'_>) -> Builder<'_> {
+    request
+}
+
+/// Three rules that look at the same header, the last of which is met by `version: 1`.
+fn three_rules() -> Value {
+    rules([
+        rule(30, eq("header", "version", "3"), "blue"),
+        rule(20, eq("header", "version", "2"), "green"),
+        rule(10, eq("header", "version", "1"), "canary"),
+    ])
+}
+
+/// All of the traffic goes to the canary, with a header more.
+fn with_request_header() -> Value {
+    json!({ "rules": [{ "upstream": [{
+        "name": "canary",
+        "request_headers": { "set": [{ "name": "x-lane", "value": "canary" }] },
+    }] }] })
+}
+
+/// How Envoy is told the upstream, and how the decision is shown.
+const ENVOY_ROUTES: [&str; 6] = [
+    "set_header x-tse-route-upstream", // its route reads this
+    "call clear_route_cache",          // and has been picked before the filter ran
+    "set_property tse_route_rule",     // for the access log
+    "set_property tse_route_upstream",
+    "set_response_header X-Kong-Route-Rule",
+    "set_response_header X-Kong-Route-Upstream",
+];
+
+/// An unmatched request may carry a forged internal header.
+const UNMATCHED: &str = "get_header x-tse-route-upstream";
+
+#[test]
+fn envoy_without_rules() {
+    assert_eq!(calls(Envoy::new(), &rules([]), plain), [UNMATCHED]);
+}
+
+#[test]
+fn envoy_with_a_rule_on_a_header() {
+    let matched = calls(Envoy::new(), &canary(), matching);
+    assert_eq!(matched[..1], ["get_header version"]);
+    assert_eq!(matched[1..], ENVOY_ROUTES);
+
+    let unmatched = calls(Envoy::new(), &canary(), plain);
+    assert_eq!(unmatched, ["get_header version", UNMATCHED]);
+}
+
+#[test]
+fn envoy_with_three_rules_on_one_header() {
+    // The header is read once, whichever rule it is that holds, or none.
+    let matched = calls(Envoy::new(), &three_rules(), matching);
+    assert_eq!(matched[..1], ["get_header version"]);
+    assert_eq!(matched[1..], ENVOY_ROUTES);
+
+    let unmatched = calls(Envoy::new(), &three_rules(), plain);
+    assert_eq!(unmatched, ["get_header version", UNMATCHED]);
+}
+
+#[test]
+fn envoy_with_rules_on_other_places() {
+    let table = [
+        (eq("query", "uid", "1"), "get_header :path"),
+        (json!({ "path": "/elsewhere" }), "get_header :path"),
+        (json!({ "method": "PATCH" }), "get_header :method"),
+        (eq("cookie", "group", "beta"), "get_headers request"), // one value of several is not enough
+        (eq("system", "domain", "x"), "get_header :authority"),
+        (eq("system", "httpScheme", "ftp"), "get_header x-forwarded-proto"),
+        (eq("system", "clientIP", "10.0.0.1"), "get_property source.address"),
+        (eq("system", "clientUa", "x"), "get_header user-agent"),
+        (eq("body", "uid", "1"), ""), // a GET has none
+    ];
+    for (condition, call) in table {
+        // Two rules: the second costs nothing more.
+        let both =
+            rules([rule(20, condition.clone(), "blue"), rule(10, condition.clone(), "canary")]);
+        let expected: Vec<_> =
+            [call, UNMATCHED].into_iter().filter(|call| !call.is_empty()).collect();
+        assert_eq!(calls(Envoy::new(), &both, plain), expected, "{condition}");
+    }
+    // The path and the query are one header.
+    let both = json!({ "path": "/x", "query": { "key": "uid", "operator": "eq", "value": "1" } });
+    let read = calls(Envoy::new(), &rules([rule(1, both, "canary")]), |r| r.path("/x?uid=2"));
+    assert_eq!(read, ["get_header :path", UNMATCHED]);
+}
+
+#[test]
+fn envoy_with_a_forged_header() {
+    let unmatched = calls(Envoy::new(), &canary(), forged);
+    let expected = [
+        "get_header version",
+        UNMATCHED,
+        "remove_header x-tse-route-upstream",
+        "call clear_route_cache", // it was read when the route was picked
+    ];
+    assert_eq!(unmatched, expected);
+
+    // A matched one costs nothing more: the decision takes its place.
+    let matched = calls(Envoy::new(), &canary(), |request| matching(forged(request)));
+    assert_eq!(matched, calls(Envoy::new(), &canary(), matching));
+}
+
+#[test]
+fn envoy_with_a_body() {
+    let on_body = rules([rule(10, eq("body", "uid", "1"), "canary")]);
+    let read = calls(Envoy::new(), &on_body, |r| r.method("POST").body(r#"{"uid""#).body(":1}"));
+    assert_eq!(read[..2], ["get_body", "get_header content-type"]); // all of it, once; is it a form?
+    assert_eq!(read[2..], ENVOY_ROUTES);
+
+    // A rule that has decided without it leaves the body alone, and so does one that cannot hold.
+    let with_header = rules([
+        rule(20, eq("header", "version", "1"), "canary"),
+        rule(10, json!({ "method": "PUT", "body": { "operator": "exists" } }), "blue"),
+    ]);
+    let matched = calls(Envoy::new(), &with_header, |r| matching(r).method("POST").body("x"));
+    assert_eq!(matched[1..], ENVOY_ROUTES);
+    let unmatched = calls(Envoy::new(), &with_header, |r| r.method("POST").body("x"));
+    assert_eq!(unmatched, ["get_header version", "get_header :method", UNMATCHED]);
+}
+
+#[test]
+fn envoy_without_response_headers() {
+    let mut silent = canary();
+    silent["response_headers"] = json!(false);
+    let silent = calls(Envoy::new(), &silent, matching);
+    assert_eq!(silent[1..], ENVOY_ROUTES[..4]);
+}
+
+#[test]
+fn counting() {
+    let matched = calls_with_metrics(Envoy::new(), &canary(), matching);
+    let (request, response) = (&ENVOY_ROUTES[..4], &ENVOY_ROUTES[4..]);
+    let expected = [
+        &["get_header version", "get_time"],
+        &request[..2],
+        &["increment_metric"], // the request
+        &request[2..],
+        &["get_time", "get_response_header :status", "increment_metric", "record_metric"],
+        response,
+    ];
+    assert_eq!(matched, expected.concat());
+
+    let unmatched = calls_with_metrics(Envoy::new(), &canary(), plain);
+    assert_eq!(unmatched, ["get_header version", UNMATCHED, "increment_metric"]);
+
+    // Kong's bridge counts.
+    let matched = calls_with_metrics(Kong::bridged(), &canary(), matching);
+    assert_eq!(matched, calls(Kong::bridged(), &canary(), matching));
+}
+
+#[test]
+fn routing_by_header_only() {
+    let mut by_header = canary();
+    by_header["route_by"] = json!("header");
+    // On Envoy a forged one may have picked the route already, so that the cache has to go there, too.
+    assert_eq!(calls(Envoy::new(), &by_header, matching)[1..], ENVOY_ROUTES);
+
+    let expected = [
+        "get_header version",
+        "set_header x-tse-route-upstream",
+        "set_property kong.ctx.shared.tse_route_rule", // the bridge is not asked
+        "set_property kong.ctx.shared.tse_route_upstream",
+        "set_response_header X-Kong-Route-Rule",
+        "set_response_header X-Kong-Route-Upstream",
+    ];
+    assert_eq!(calls(Kong::bridged(), &by_header, matching), expected);
+}
+
+/// A routed request tells Kong's bridge everything in this one call.
+const BRIDGE: &str = "set_property kong.tse_route.route";
+
+#[test]
+fn kong_without_rules() {
+    assert_eq!(calls(Kong::bridged(), &rules([]), plain), [UNMATCHED]);
+}
+
+#[test]
+fn kong_with_a_rule_on_a_header() {
+    for configuration in [canary(), three_rules()] {
+        let matched = calls(Kong::bridged(), &configuration, matching);
+        let expected = [
+            "get_header version",
+            UNMATCHED, // on Kong it is not overwritten, so that a client's own has to go
+            BRIDGE,    // the response headers are the bridge's, too
+        ];
+        assert_eq!(matched, expected);
+
+        let unmatched = calls(Kong::bridged(), &configuration, plain);
+        assert_eq!(unmatched, ["get_header version", UNMATCHED]);
+    }
+}
+
+#[test]
+fn kong_with_rules_on_other_places() {
+    let table = [
+        (eq("query", "uid", "1"), "get_header :path"),
+        (json!({ "path": "/elsewhere" }), "get_header :path"),
+        (json!({ "method": "PATCH" }), "get_header :method"),
+        (eq("cookie", "group", "beta"), "get_property ngx.http_cookie"), // all of them; no Lua
+        (eq("system", "domain", "x"), "get_header host"),
+        (eq("system", "httpScheme", "ftp"), "get_property kong.request.forwarded_scheme"),
+        (eq("system", "clientIP", "10.0.0.1"), "get_property source.address"),
+        (eq("system", "clientUa", "x"), "get_header user-agent"),
+        (eq("body", "uid", "1"), ""), // there may come one
+    ];
+    for (condition, call) in table {
+        let both =
+            rules([rule(20, condition.clone(), "blue"), rule(10, condition.clone(), "canary")]);
+        let expected: Vec<_> =
+            [call, UNMATCHED].into_iter().filter(|call| !call.is_empty()).collect();
+        assert_eq!(calls(Kong::bridged(), &both, plain), expected, "{condition}");
+    }
+}
+
+#[test]
+fn kong_with_a_body() {
+    let on_body = rules([
+        rule(20, eq("body", "uid", "1"), "canary"),
+        rule(10, eq("header", "version", "1"), "blue"),
+    ]);
+    let with_body = |body: &'static str| {
+        calls(Kong::bridged(), &on_body, move |request| matching(request).method("POST").body(body))
+    };
+    let provisionally = ["get_header version", UNMATCHED, BRIDGE];
+    let read = ["get_body", "get_header content-type"];
+
+    let overruled = with_body(r#"{"uid":1}"#);
+    assert_eq!(overruled[..3], provisionally);
+    assert_eq!(overruled[3..5], read);
+    assert_eq!(overruled[5..], [BRIDGE, UNMATCHED, BRIDGE]); // back, and to the other one
+
+    // A body that confirms what was decided without it costs no Lua.
+    let confirmed = with_body(r#"{"uid":2}"#);
+    assert_eq!(confirmed[..3], provisionally);
+    assert_eq!(confirmed[3..5], read);
+    assert_eq!(confirmed[5..], ["get_header version"]);
+
+    // A body that no rule asks for is not read.
+    let unread = calls(Kong::bridged(), &canary(), |request| request.method("POST").body("x"));
+    assert_eq!(unread, ["get_header version", UNMATCHED]);
+}
+
+#[test]
+fn kong_with_request_headers() {
+    // A request that stays must not be changed as if it had left: the filter asks whether it did.
+    let changed = calls(Kong::bridged(), &with_request_header(), plain);
+    let expected = [UNMATCHED, BRIDGE, "get_property kong.tse_route.result", "set_header x-lane"];
+    assert_eq!(changed, expected);
+}
+
+#[test]
+fn kong_that_switches_by_property() {
+    let expected = [
+        "get_header version",
+        UNMATCHED,
+        "set_property kong.service.upstream",
+        "set_property kong.ctx.shared.tse_route_rule",
+        "set_property kong.ctx.shared.tse_route_upstream",
+        "set_response_header X-Kong-Route-Rule",
+        "set_response_header X-Kong-Route-Upstream",
+    ];
+    assert_eq!(calls(Kong::version("3.7.1"), &canary(), matching), expected);
+}
+
+#[test]
+fn kong_that_cannot_switch() {
+    let expected = [
+        "get_header version",
+        UNMATCHED,
+        "get_time", // for the log line a minute
+        "set_response_header X-Kong-Route-Error",
+    ];
+    assert_eq!(calls(Kong::version("3.9.3"), &canary(), matching), expected);
+}
+
+/// What only the first of some requests asks for, as calls that the second does not make.
+fn only_first(host: &mut Host, plugin: usize) -> Vec<String> {
+    let first = matching(host.request_through(plugin)).send();
+    let second = matching(host.request_through(plugin)).send();
+    let is_new = |call: &String| !second.calls.contains(call);
+    first.calls.into_iter().filter(is_new).collect()
+}
+
+#[test]
+fn what_is_constant_is_asked_once_per_worker() {
+    let with = |field: &str, value: &str| {
+        let mut configuration = canary();
+        configuration[field] = value.into();
+        configuration.to_string()
+    };
+    let find_kong = ["get_property kong.version", "get_property kong.tse_route.bridge"];
+    for host_field in ["auto", "kong"] {
+        let mut host = Kong::bridged().start();
+        let first = host.add(with("host", host_field));
+        let second = host.add(with("host", "auto"));
+        assert_eq!(only_first(&mut host, first), find_kong, "host: {host_field}");
+        assert!(only_first(&mut host, second).is_empty(), "the worker knows its gateway");
+    }
+
+    let mut host = Envoy::new().start();
+    let plugin = host.add(with("host", "auto"));
+    assert_eq!(only_first(&mut host, plugin), ["get_property kong.version", "fdstat 1"]);
+    let mut host = Envoy::new().start();
+    let plugin = host.add(with("host", "envoy"));
+    assert!(only_first(&mut host, plugin).is_empty(), "the operator has said it");
+
+    // The generator of random numbers is seeded once.
+    let half = json!({ "rules": [{ "upstream": [{ "name": "canary", "weight": 50 }] }] });
+    let mut host = Envoy::new().with(&half);
+    let outcomes: Vec<Outcome> = (0..20).map(|_| host.request().send()).collect();
+    assert_eq!(outcomes[0].calls_of("random").len(), 1);
+    assert!(outcomes[1..].iter().all(|outcome| outcome.calls_of("random").is_empty()));
+}
+
+#[test]
+fn nothing_is_asked_of_a_gateway_while_it_loads() {
+    // On Kong the root context is deadly ground: several properties kill the worker there.
+    for configuration in [canary(), json!({ "rules": 1 })] {
+        let mut host = Kong::bridged().with(&configuration);
+        let calls = host.root_calls();
+        let is_harmless =
+            |call: &String| ["get_configuration", "log", "fdstat 1"].contains(&call.as_str());
+        assert!(calls.iter().all(is_harmless), "{calls:?}");
+        assert!(calls.contains(&"get_configuration".to_owned()));
+    }
+}

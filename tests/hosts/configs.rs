@@ -1,0 +1,74 @@
+//! Configurations that several tests use.
+
+use serde_json::{Value, json};
+
+/// A rule that sends all that meets the condition to one upstream.
+pub fn rule(weight: u32, condition: Value, upstream: &str) -> Value {
+    json!({ "weight": weight, "condition": condition, "upstream": [{ "name": upstream }] })
+}
+
+/// A condition with one item `eq`.
+pub fn eq(location: &str, key: &str, value: &str) -> Value {
+    json!({ location: { "key": key, "operator": "eq", "value": value } })
+}
+
+/// A configuration of nothing but rules.
+pub fn rules(rules: impl Into<Vec<Value>>) -> Value {
+    json!({ "rules": rules.into() })
+}
+
+/// `version: 1` goes to the canary.
+pub fn canary() -> Value {
+    rules([rule(10, eq("header", "version", "1"), "canary")])
+}
+
+/// Every location, every kind of operator, and everything that a decision can do.
+pub fn everything() -> Value {
+    let all = [
+        ("header", json!({ "key": "version", "operator": "ge", "value": "1.2.0" })),
+        ("header", json!({ "key": "tag", "operator": "regex", "value": "^(beta|b[0-9]+)x?$" })),
+        ("query", json!({ "key": "age", "operator": "lt", "value": 30 })),
+        ("cookie", json!({ "key": "group", "operator": "in", "global_config_id": "groups" })),
+        ("system", json!({ "key": "domain", "operator": "suffix", "value": ".example" })),
+        (
+            "system",
+            json!({ "key": "clientIP", "operator": "in", "value": "10.0.0.0/8,2001:db8::/32" }),
+        ),
+        ("system", json!({ "key": "httpScheme", "operator": "ne", "value": "https" })),
+        ("system", json!({ "key": "clientUa", "operator": "contains", "value": "curl" })),
+        ("path", json!({ "operator": "path_prefix", "value": "/v2" })),
+        ("method", json!({ "operator": "not in", "value": "GET,HEAD" })),
+        ("body", json!({ "key": "user.id", "operator": "eq", "value": 42 })),
+        ("body", json!({ "operator": "contains", "value": "needle" })),
+    ];
+    let shares = json!([
+        { "name": "canary", "weight": 12.5, "request_headers": {
+            "set": [{ "name": "x-lane", "value": "canary" }],
+            "add": [{ "name": "x-seen", "value": "tse-route" }],
+            "remove": ["x-secret"],
+        } },
+        { "name": "blue", "weight": 30 },
+        { "name": null, "weight": 20, "request_headers": { "set": [{ "name": "x-lane", "value": "own" }] } },
+    ]);
+    let mut rules: Vec<Value> = (10..)
+        .zip(&all)
+        .map(|(weight, (location, item))| {
+            json!({
+                "name": format!("rule {weight}"), "weight": weight, "upstream": shares,
+                "condition": { *location: item },
+            })
+        })
+        .collect();
+    let mut any = serde_json::Map::new();
+    for (location, item) in all {
+        any.entry(location).or_insert_with(|| json!([])).as_array_mut().unwrap().push(item);
+    }
+    rules.push(json!({ "weight": 9, "match_type": "OR", "condition": any, "upstream": shares }));
+    rules.push(json!({ "weight": 1, "upstream": shares }));
+    json!({
+        "rules": rules,
+        "global_configs": [{ "id": "groups", "value": "beta;staff", "delimiter": ";" }],
+        "response_headers": { "name": "X-Kong-Route-Name" },
+        "body_max_bytes": 1024,
+    })
+}
