@@ -20,32 +20,34 @@ pub fn decide(
     exchange.upstream = OWN.to_owned();
     exchange.imposed = Headers::default();
     exchange.published.clear();
-    exchange.bridge_result = "none";
-    let Some(rule) = message["rule"].as_str() else { return Ok(()) };
-
     let upstream = message["upstream"].as_str();
-    exchange.bridge_result = match upstream.map(healthy) {
-        None => "own",
-        Some(None) => "unknown-upstream",
-        Some(Some(false)) => "no-healthy-target",
-        Some(Some(true)) => "routed",
+    exchange.bridge_result = match (message["rule"].as_str(), upstream.map(healthy)) {
+        (None, _) => "none",
+        (Some(_), None) => "own",
+        (Some(_), Some(None)) => "unknown-upstream",
+        (Some(_), Some(Some(false))) => "no-healthy-target",
+        (Some(_), Some(Some(true))) => "routed",
     };
-    let mut show = |header: &str, value: Option<&str>| {
-        if let (Some(header), Some(value)) = (message["headers"][header].as_str(), value) {
+    if exchange.bridge_result == "routed" {
+        exchange.upstream = upstream.unwrap_or(OWN).to_owned();
+    }
+    // An error that the filter reports stands in place of a rule.
+    let error = match exchange.bridge_result {
+        "none" => message["error"].as_str(),
+        "own" | "routed" => None,
+        failed => Some(failed),
+    };
+    for (kind, value) in [
+        ("rule", message["rule"].as_str()),
+        ("upstream", upstream.filter(|_| exchange.bridge_result == "routed")),
+        ("name", message["name"].as_str()),
+        ("error", error),
+    ] {
+        let Some(value) = value else { continue };
+        if let Some(header) = message["headers"][kind].as_str() {
             exchange.imposed.set(header, value);
         }
-    };
-    if !matches!(exchange.bridge_result, "own" | "routed") {
-        show("error", Some(exchange.bridge_result));
-        return Ok(());
-    }
-    show("rule", Some(rule));
-    show("upstream", upstream);
-    show("name", message["name"].as_str());
-    exchange.published.insert("tse_route_rule".to_owned(), rule.into());
-    if let Some(upstream) = upstream {
-        exchange.published.insert("tse_route_upstream".to_owned(), upstream.into());
-        exchange.upstream = upstream.to_owned();
+        exchange.published.insert(format!("tse_route_{kind}"), value.into());
     }
     Ok(())
 }

@@ -27,6 +27,25 @@ pub fn assert_refused(outcome: &Outcome, reason: &str) {
     assert!(outcome.published.is_empty(), "{:?}", outcome.published);
 }
 
+/// The request stayed with the service's own upstream; the bridge says why, and which rule it was.
+pub fn assert_refused_by_bridge(outcome: &Outcome, rule: &str, reason: &str) {
+    assert_eq!(outcome.error().as_deref(), Some(reason));
+    assert_eq!(outcome.upstream, OWN);
+    let no_route = (Some(rule.to_owned()), None);
+    assert_eq!(outcome.shown(), no_route, "never a header that claims a route not taken");
+    assert_eq!(outcome.published("tse_route_error").as_deref(), Some(reason));
+    assert_eq!(outcome.published("tse_route_upstream"), None);
+}
+
+/// A configuration cannot be used; the bridge says so.
+pub fn assert_broken(outcome: &Outcome) {
+    const REASON: Option<&str> = Some("invalid-config");
+    assert_eq!(outcome.error().as_deref(), REASON);
+    assert_eq!(outcome.upstream, OWN);
+    assert_eq!(outcome.shown(), (None, None));
+    assert_eq!(outcome.published("tse_route_error").as_deref(), REASON);
+}
+
 /// The request went where the rule says, and everything says so.
 pub fn assert_routed(outcome: &Outcome, rule: &str, upstream: &str) {
     assert_eq!(outcome.upstream, upstream);

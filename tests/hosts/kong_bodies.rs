@@ -1,6 +1,8 @@
 //! The filter in Kong, where the body comes after the request has been decided once.
 
-use crate::asserts::{INTERNAL, assert_refused, assert_routed, assert_untouched, shown};
+use crate::asserts::{
+    INTERNAL, assert_refused, assert_refused_by_bridge, assert_routed, assert_untouched, shown,
+};
 use crate::configs::{eq, rule, rules};
 use crate::harness::{Builder, Host, Kong, OWN, Outcome, Start};
 use serde_json::{Value, json};
@@ -127,7 +129,8 @@ fn what_was_not_taken_needs_no_taking_back() {
     let mut configuration = by_body();
     configuration["rules"][1]["upstream"][0]["name"] = "nowhere".into();
     let mut host = Kong::bridged().with(&configuration);
-    assert_refused(&post(&mut host, "1", r#"{"uid":3}"#).send(), "unknown-upstream");
+    let outcome = post(&mut host, "1", r#"{"uid":3}"#).send();
+    assert_refused_by_bridge(&outcome, "10", "unknown-upstream");
     assert_routed(&post(&mut host, "1", r#"{"uid":1}"#).send(), "20", "canary");
 }
 

@@ -161,11 +161,17 @@ fn the_bridge_follows_its_contract() {
     let own = json!({ "rule": "9", "headers": { "rule": "X-Rule" } });
     let table = [
         (message("canary"), "routed", "canary", [Some("10"), Some("canary"), None]),
-        (message("nowhere"), "unknown-upstream", OWN, [None, None, Some("unknown-upstream")]),
-        (message("dead"), "no-healthy-target", OWN, [None, None, Some("no-healthy-target")]),
+        (message("nowhere"), "unknown-upstream", OWN, [Some("10"), None, Some("unknown-upstream")]),
+        (message("dead"), "no-healthy-target", OWN, [Some("10"), None, Some("no-healthy-target")]),
         (own, "own", OWN, [Some("9"), None, None]),
         (message("blue"), "routed", "blue", [Some("10"), Some("blue"), None]),
         (json!({}), "none", OWN, [None, None, None]),
+        (
+            json!({ "error": "invalid-config", "headers": { "error": "X-Error" } }),
+            "none",
+            OWN,
+            [None, None, Some("invalid-config")],
+        ),
     ];
     assert_eq!(get(&kong, exchange, "kong.tse_route.result").unwrap(), "none");
     for (message, result, upstream, headers) in table {
