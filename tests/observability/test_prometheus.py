@@ -194,7 +194,7 @@ def test_all_is_well(stack: Stack) -> None:
     )
     assert values(configured, rule="split") == pytest.approx({"stable": 0.8, "canary": 0.2})
     assert values(results["Success rate A"], rule="split") == {"stable": 1, "canary": 1}
-    assert values(results["Circuit breakers A"]) == {"flaky": 0, "own": 0, "(own)": 0}
+    assert values(results["Circuit breakers A"]) == {"flaky": 0, "(own)": 0}
     assert stack.prometheus.alerts() == set()
 
 
