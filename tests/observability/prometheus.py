@@ -39,7 +39,7 @@ def tools() -> Path:
 HURRIED = {
     "[1m]": "[5s]",
     "[2m]": "[10s]",
-    "[15m]": "[15s]",
+    "[15m]": "[60s]",
     "for: 2m": "for: 2s",
     "for: 5m": "for: 2s",
     "interval: 15s": "interval: 1s",
