@@ -80,6 +80,20 @@ test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and 
 	@echo "== The real Envoy"
 	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests
 
+BENCH_BUILT := target/bench/build
+
+.PHONY: bench
+bench: wasm $(VENV)/.installed ## Measure a request in the real Envoy beside native routes, other filters and Lua
+	for filter in empty smallest; do \
+	  cargo build --quiet --release --target $(WASM_TARGET) --target-dir $(BENCH_BUILT) \
+	    --manifest-path benches/filters/$$filter/Cargo.toml || exit 1; done
+	cargo build --quiet --release --target-dir $(BENCH_BUILT) --manifest-path benches/load/Cargo.toml
+	$(PYTHON) benches/envoy/bench.py $(BENCH)
+
+.PHONY: fuel
+fuel: wasm ## Write tests/fuel.txt: what the requests of tests/fuel.rs cost
+	FUEL=write cargo test --quiet --test fuel
+
 .PHONY: lint
 lint: ## Check the format and the lints for all targets
 	cargo fmt --check

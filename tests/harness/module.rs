@@ -44,11 +44,13 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 
+/// As `make wasm` builds it, but for `wasm-opt`.
 fn built() -> PathBuf {
     const TARGET: &str = "wasm32-wasip1";
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--lib", "--release", "--no-default-features", "--target", TARGET])
+        .args(["build", "--lib", "--profile", "filter", "--no-default-features"])
+        .args(["--target", TARGET])
         .arg("--target-dir")
         .arg(target_dir)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -58,7 +60,7 @@ fn built() -> PathBuf {
         "the filter could not be built ({built:?}): see above, or build it with `make wasm` and \
          name it in TSE_ROUTE_WASM"
     );
-    target_dir.join(TARGET).join("release/tse_route.wasm")
+    target_dir.join(TARGET).join("filter/tse_route.wasm")
 }
 
 /// Compiles the filter, or takes what an earlier run compiled from the same bytes: an unoptimised

@@ -1,0 +1,230 @@
+//! What a request costs the filter in WebAssembly instructions, held against what it did cost.
+//!
+//! Counted, not timed, so that it is the same on every machine. `tests/fuel.txt` keeps the counts:
+//! a request that costs more by a tenth than its count there has become slower, one that costs
+//! less by a tenth should get a new count. `make fuel` writes the file.
+//!
+//! The filter is the one that `make wasm` leaves under `target/` before wasm-opt has it: the compiler
+//! is pinned, wasm-opt is not. The host below says yes to everything and knows one request.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::LazyLock;
+use wasmtime::{
+    Caller, Config, Engine, Extern, Func, Instance, Linker, Memory, Module, Store, Val,
+};
+
+/// The request, its headers by name.
+#[derive(Default)]
+struct Host {
+    headers: BTreeMap<String, String>,
+    configuration: String,
+    /// What was set or called, to see that the filter did its work.
+    calls: Vec<String>,
+}
+
+const OK: i32 = 0;
+const NOT_FOUND: i32 = 1;
+
+/// Compiled once: that takes longer than all requests.
+static MODULE: LazyLock<(Engine, Module)> = LazyLock::new(|| {
+    let mut config = Config::new();
+    config.consume_fuel(true);
+    let engine = Engine::new(&config).expect("an engine");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/wasm32-wasip1/filter/tse_route.wasm");
+    let module = Module::from_file(&engine, &path).expect("the filter: run `make wasm`");
+    (engine, module)
+});
+
+struct Filter {
+    store: Store<Host>,
+    instance: Instance,
+}
+
+impl Filter {
+    fn call(&mut self, export: &str, arguments: &[i32]) -> i32 {
+        let arguments: Vec<Val> = arguments.iter().copied().map(Val::I32).collect();
+        let function = self.instance.get_func(&mut self.store, export).expect(export);
+        let results = function.ty(&self.store).results().len();
+        let mut results = vec![Val::I32(0); results];
+        function.call(&mut self.store, &arguments, &mut results).expect(export);
+        results.first().and_then(Val::i32).unwrap_or(0)
+    }
+
+    fn new(configuration: &str) -> Self {
+        let (engine, module) = &*MODULE;
+        let mut store = Store::new(engine, Host::default());
+        store.data_mut().configuration = configuration.to_owned();
+        store.set_fuel(u64::MAX).expect("fuel");
+        let mut linker = Linker::new(engine);
+        for import in module.imports() {
+            let name = import.name().to_owned();
+            let kind = import.ty().func().expect("a function").clone();
+            let function = Func::new(&mut store, kind, move |mut caller, arguments, results| {
+                let arguments: Vec<i32> = arguments
+                    .iter()
+                    .map(|v| v.i32().or(v.i64().map(|v| v as i32)).unwrap_or(0))
+                    .collect();
+                let status = answer(&mut caller, &name, &arguments);
+                if let Some(result) = results.first_mut() {
+                    *result = Val::I32(status);
+                }
+                Ok(())
+            });
+            linker.define(&store, import.module(), import.name(), function).expect("an import");
+        }
+        let instance = linker.instantiate(&mut store, module).expect("an instance");
+        let mut filter = Self { store, instance };
+        filter.call("_initialize", &[]);
+        filter.call("proxy_on_context_create", &[1, 0]);
+        let size = configuration.len() as i32;
+        assert_eq!(filter.call("proxy_on_vm_start", &[1, 0]), 1);
+        assert_eq!(filter.call("proxy_on_configure", &[1, size]), 1, "{configuration}");
+        filter
+    }
+
+    /// The instructions of a request, from its first step to its last.
+    fn request(&mut self, id: i32, headers: &[(&str, &str)]) -> (u64, Vec<String>) {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.store.data_mut().headers = headers.iter().map(own).collect();
+        self.store.data_mut().calls.clear();
+        let before = self.store.get_fuel().expect("fuel");
+        self.call("proxy_on_context_create", &[id, 1]);
+        self.call("proxy_on_request_headers", &[id, headers.len() as i32, 1]);
+        self.call("proxy_on_response_headers", &[id, 1, 1]);
+        self.call("proxy_on_done", &[id]);
+        self.call("proxy_on_log", &[id]);
+        self.call("proxy_on_delete", &[id]);
+        let used = before - self.store.get_fuel().expect("fuel");
+        (used, self.store.data().calls.clone())
+    }
+}
+
+fn memory(caller: &mut Caller<'_, Host>) -> Memory {
+    caller.get_export("memory").and_then(Extern::into_memory).expect("a memory")
+}
+
+fn text(caller: &mut Caller<'_, Host>, at: i32, size: i32) -> String {
+    let (at, size) = (at as usize, size as usize);
+    let memory = memory(caller);
+    String::from_utf8_lossy(&memory.data(&*caller)[at..at + size]).into_owned()
+}
+
+/// Hands bytes over in memory that the filter allocates.
+fn give(caller: &mut Caller<'_, Host>, bytes: &[u8], data: i32, size: i32) -> i32 {
+    let allocate = caller.get_export("proxy_on_memory_allocate").and_then(Extern::into_func);
+    let allocate = allocate.expect("an allocator").typed::<i32, i32>(&*caller).expect("its type");
+    let place = allocate.call(&mut *caller, bytes.len() as i32).expect("memory");
+    let memory = memory(caller);
+    memory.write(&mut *caller, place as usize, bytes).expect("the bytes");
+    memory.write(&mut *caller, data as usize, &place.to_le_bytes()).expect("the place");
+    let length = (bytes.len() as i32).to_le_bytes();
+    memory.write(&mut *caller, size as usize, &length).expect("the size");
+    OK
+}
+
+fn answer(caller: &mut Caller<'_, Host>, name: &str, a: &[i32]) -> i32 {
+    match name {
+        "proxy_get_buffer_bytes" => {
+            let bytes = caller.data().configuration.clone().into_bytes();
+            give(caller, &bytes, a[3], a[4])
+        }
+        "proxy_get_header_map_value" => {
+            let header = text(caller, a[1], a[2]);
+            match caller.data().headers.get(&header).cloned() {
+                Some(value) => give(caller, value.as_bytes(), a[3], a[4]),
+                None => NOT_FOUND,
+            }
+        }
+        "proxy_get_property" => {
+            let property = text(caller, a[0], a[1]);
+            if property != "source\0address" {
+                return NOT_FOUND;
+            }
+            give(caller, b"192.0.2.7:4711", a[2], a[3])
+        }
+        "proxy_replace_header_map_value" => {
+            let (header, value) = (text(caller, a[1], a[2]), text(caller, a[3], a[4]));
+            caller.data_mut().calls.push(format!("{header}: {value}"));
+            OK
+        }
+        _ => OK,
+    }
+}
+
+fn rules(count: usize, condition: impl Fn(usize) -> String) -> String {
+    let rules: Vec<String> = (0..count)
+        .map(|n| format!(r#"{{"condition":{},"upstream":[{{"name":"u{n}"}}]}}"#, condition(n)))
+        .collect();
+    format!(r#"{{"host":"envoy","rules":[{}]}}"#, rules.join(","))
+}
+
+/// The fixed set: a name, the configuration, the tenant of the request, the upstream that it gets.
+fn cases() -> Vec<(String, String, String, Option<String>)> {
+    let equal =
+        |n| format!(r#"{{"header":{{"key":"x-tenant","operator":"eq","value":"tenant-{n}"}}}}"#);
+    let pattern = |n| {
+        format!(r#"{{"header":{{"key":"x-tenant","operator":"regex","value":"^tenant-{n}$"}}}}"#)
+    };
+    let block = |n| {
+        let block = if n % 100 == 99 { "192.0.2.0/24".into() } else { format!("10.0.{n}.0/24") };
+        format!(r#"{{"system":{{"key":"clientIP","operator":"in","value":"{block}"}}}}"#)
+    };
+    let mut cases = vec![("no rules".to_owned(), rules(0, equal), "x".to_owned(), None)];
+    for count in [1, 10, 100, 1_000] {
+        let last = count - 1;
+        let name = |kind: &str, which: &str| format!("{count} {kind}, {which}");
+        let (tenant, upstream) = (format!("tenant-{last}"), Some(format!("u{last}")));
+        cases.push((name("eq", "last"), rules(count, equal), tenant.clone(), upstream.clone()));
+        cases.push((name("eq", "none"), rules(count, equal), "nobody".to_owned(), None));
+        if count <= 100 {
+            cases.push((name("regex", "last"), rules(count, pattern), tenant, upstream));
+            cases.push((name("regex", "none"), rules(count, pattern), "nobody".to_owned(), None));
+        }
+    }
+    cases.push((
+        "100 blocks, last".to_owned(),
+        rules(100, block),
+        "x".to_owned(),
+        Some("u99".to_owned()),
+    ));
+    cases
+}
+
+#[test]
+fn a_request_costs_what_it_did() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuel.txt");
+    let mut counted = BTreeMap::new();
+    for (name, configuration, tenant, upstream) in cases() {
+        let mut filter = Filter::new(&configuration);
+        let headers =
+            [(":method", "GET"), (":path", "/shop/cart?page=2"), ("x-tenant", tenant.as_str())];
+        // The first requests fill caches; then all cost the same.
+        let counts: Vec<_> = (2..8).map(|id| filter.request(id, &headers)).collect();
+        let (count, calls) = counts.last().expect("counts");
+        let routed = upstream.map(|upstream| format!("x-tse-route-upstream: {upstream}"));
+        assert_eq!(calls.first(), routed.as_ref(), "{name}");
+        counted.insert(name, *count);
+    }
+    if std::env::var("FUEL").is_ok_and(|wish| wish == "write") {
+        let lines: String =
+            counted.iter().map(|(name, count)| format!("{name}: {count}\n")).collect();
+        return std::fs::write(path, lines).expect("tests/fuel.txt");
+    }
+    let kept = std::fs::read_to_string(path).expect("tests/fuel.txt");
+    let kept: BTreeMap<&str, u64> = kept
+        .lines()
+        .map(|line| line.split_once(": ").expect("a name and a count"))
+        .map(|(name, count)| (name, count.parse().expect("a count")))
+        .collect();
+    assert!(kept.keys().copied().eq(counted.keys().map(String::as_str)), "FUEL=write is due");
+    let changed: Vec<String> = counted
+        .iter()
+        .filter(|(name, count)| count.abs_diff(kept[name.as_str()]) * 10 > kept[name.as_str()])
+        .map(|(name, count)| format!("{name}: {count} instructions, were {}", kept[name.as_str()]))
+        .collect();
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
+}
