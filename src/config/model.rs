@@ -35,6 +35,10 @@ object! {
         route_by: RouteBy = { RouteBy::Auto },
         /// Whether circuit breakers count in the gateway's shared memory, so that all workers act as one.
         shared_memory: bool = { false },
+        /// Whether the filter counts in Envoy's metrics; on Kong the bridge plugin counts.
+        metrics: bool = { true },
+        /// Whether every decision is explained in the log, at the level `debug`.
+        log_decisions: bool = { false },
     }
 }
 

@@ -1,12 +1,14 @@
 //! Where the states of circuit breakers are kept: in the worker, or in the gateway for all workers.
 
 use crate::Loaded;
-use crate::engine::{Admission, Answers, Breaker, Policy};
+use crate::engine::{Admission, Answers, Breaker, Choice, Policy, Table};
 use crate::host::Host;
 use crate::host::abi::{self, Status};
-use crate::observe::{log as output, metrics};
+use crate::observe::log as output;
+use crate::observe::metrics::{self, Metrics, Pair};
 use serde_json::Value;
 use std::cell::RefCell;
+use std::rc::Rc;
 use twox_hash::XxHash64;
 
 /// How long a worker goes by what it has read of the shared memory, in milliseconds.
@@ -26,6 +28,8 @@ struct Entry {
     key: Box<str>,
     /// The rule and the upstream, for log lines.
     label: Box<str>,
+    /// Where the state is shown; none where nothing is counted.
+    pair: Option<Rc<Pair>>,
     state: Breaker,
     /// When the state was read from the shared memory.
     read: u64,
@@ -35,18 +39,21 @@ struct Entry {
 
 impl Breakers {
     /// Breakers that let everything through; `json` is the configuration that they belong to.
-    pub fn new(loaded: &Loaded, json: &[u8]) -> Self {
+    pub fn new(loaded: &Loaded, json: &[u8], metrics: Option<&Metrics>) -> Self {
         let shared = loaded.config.shared_memory;
         // Another configuration is another set of breakers, also in the shared memory.
         let configuration = if shared { fingerprint(json) } else { 0 };
         let mut entries = Vec::with_capacity(loaded.table.breakers());
-        for rule in loaded.table.rules().iter().filter(|rule| rule.has_breakers()) {
-            let rule_name = rule.name().map_or_else(|| rule.weight().to_string(), str::to_owned);
-            for target in rule.targets() {
-                let upstream = target.name().unwrap_or("-");
+        let rules = loaded.table.rules().iter().enumerate();
+        for (position, rule) in rules.filter(|(_, rule)| rule.has_breakers()) {
+            let rule_name = metrics::rule_label(rule);
+            for (target, upstream) in rule.targets().iter().enumerate() {
+                let choice = Choice { rule: position, target };
+                let upstream = upstream.name().unwrap_or(metrics::OWN);
                 entries.push(Entry {
                     key: format!("tse_route.breaker.{configuration:016x}.{}", entries.len()).into(),
                     label: format!("rule={rule_name:?} upstream={upstream}").into(),
+                    pair: metrics.and_then(|metrics| metrics.pair(choice)).cloned(),
                     state: Breaker::default(),
                     read: 0,
                     told: Admission::Closed,
@@ -100,6 +107,20 @@ impl Breakers {
         let admission = entry.state.admission(policy, now);
         entry.tell(host, admission);
     }
+
+    /// Shows what is not closed once more: workers count for themselves, and one whose breaker is
+    /// closed again must not hide that another's is not.
+    pub fn show(&self, table: &Table, now: u64) {
+        let mut breakers = self.breakers.borrow_mut();
+        for (number, entry) in breakers.iter_mut().enumerate() {
+            if entry.told == Admission::Closed {
+                continue;
+            }
+            if let (Some(pair), Some(policy)) = (&entry.pair, table.policy(number)) {
+                pair.show_breaker(entry.state.admission(policy, now));
+            }
+        }
+    }
 }
 
 impl Entry {
@@ -131,6 +152,9 @@ impl Entry {
         if self.told != admission {
             log::warn!("circuit breaker: {} state={}", self.label, admission.word());
             metrics::count_breaker_change(host, admission);
+            if let Some(pair) = &self.pair {
+                pair.show_breaker(admission);
+            }
             self.told = admission;
         }
     }

@@ -5,12 +5,16 @@ use super::stream::{Broken, Stream};
 use crate::config::{self, DEFAULT_UPSTREAM_HEADER, HostChoice, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::is_certainly_envoy;
+use crate::observe::metrics;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::rc::Rc;
 
 /// The most faults that are logged one by one.
 const MOST_LINES: usize = 100;
+
+/// How often gauges are brought up to date, in milliseconds; on Envoy only.
+const TICK: u32 = 5_000;
 
 /// The root context: one configuration.
 pub struct Root {
@@ -61,7 +65,14 @@ impl RootContext for Root {
                          in Kong the first routed request would fail"
                     );
                 }
-                self.state = State::InForce(Rc::new(Plugin::new(loaded, json, self.id)));
+                let plugin = Plugin::new(loaded, json, self.id);
+                // On Kong ticks multiply after a trap and go on for removed configurations.
+                if plugin.metrics.is_some() {
+                    // Without ticks only the gauges grow old.
+                    let _ = abi::set_tick_period(TICK);
+                }
+                plugin.show_state();
+                self.state = State::InForce(Rc::new(plugin));
                 true
             }
             Err(report) => {
@@ -71,8 +82,18 @@ impl RootContext for Root {
                     log::error!("{error}");
                 }
                 self.state = State::Broken(internal_header(&json.unwrap_or_default()));
-                !is_certainly_envoy()
+                if is_certainly_envoy() {
+                    metrics::count_refusal();
+                    return false;
+                }
+                true
             }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let State::InForce(plugin) = &self.state {
+            plugin.show_state();
         }
     }
 

@@ -19,7 +19,7 @@ pub struct Stream {
     draws: Draws,
     awaits: Awaits,
     decided: Option<Choice>,
-    /// When a request whose answer a circuit breaker counts was sent, in milliseconds since the epoch.
+    /// When a request whose answer is to be counted was sent, in milliseconds since the epoch.
     sent: Option<u64>,
     /// The value of the cookie that the client is to be given.
     issued: Option<u128>,
@@ -114,6 +114,7 @@ impl HttpContext for Stream {
     }
 
     fn on_log(&mut self) {
+        self.count_silence();
         if self.awaits == Awaits::FirstBytes {
             output::error_once_a_minute(
                 "body-not-delivered",
@@ -166,13 +167,20 @@ impl Stream {
         let verdict = table.decide(&incoming, &mut world);
         self.issued = verdict.issued;
         self.sent = match verdict.outcome {
-            Outcome::Routed(choice) if table.breaker(choice).is_some() => Some(clock.now()),
+            Outcome::Routed(choice)
+                if self.plugin.metrics.is_some() || table.breaker(choice).is_some() =>
+            {
+                Some(clock.now())
+            }
             _ => None,
         };
         match verdict.body_fault {
             Some(BodyFault::Unreadable) => metrics::count_error(host, "body-unreadable"),
             Some(BodyFault::Unparsable) => metrics::count_error(host, "body-unparsable"),
             None => {}
+        }
+        if self.plugin.loaded.config.log_decisions {
+            output::explain(&self.plugin.loaded, &verdict);
         }
         verdict
     }
@@ -225,15 +233,35 @@ impl Stream {
         choice.and_then(|choice| self.plugin.effects.of(choice)).and_then(Effect::upstream)
     }
 
-    /// Tells the circuit breaker, if there is one, how the request went.
+    /// Tells the metrics and the circuit breaker, where there are any, how the request went.
     fn count_answer(&mut self) {
         let (Some(sent), Some(choice)) = (self.sent.take(), self.decided) else { return };
-        let Some(breaker) = self.plugin.loaded.table.breaker(choice) else { return };
         let host = self.plugin.host();
         let now = Clock::default().now();
-        let failed = host.status().is_some_and(|status| status >= 500);
-        let answer = breaker.1.answer(failed, now.saturating_sub(sent));
-        self.plugin.breakers.record(host, breaker, (sent, now), answer);
+        let status = host.status();
+        let latency = now.saturating_sub(sent);
+        if let Some(breaker) = self.plugin.loaded.table.breaker(choice) {
+            let failed = status.is_some_and(|status| status >= 500);
+            let answer = breaker.1.answer(failed, latency);
+            self.plugin.breakers.record(host, breaker, (sent, now), answer);
+        }
+        if let Some(metrics) = &self.plugin.metrics {
+            let status = status.unwrap_or_default();
+            metrics.count_response(choice, status);
+            // What the gateway answers itself says nothing of the upstream; hardly any of that is
+            // a success, and to ask costs more than all else here.
+            if status < 400 || host.comes_from_upstream() {
+                metrics.count_latency(choice, latency);
+            }
+        }
+    }
+
+    /// Counts a request for which no answer came.
+    fn count_silence(&mut self) {
+        let (Some(_), Some(choice)) = (self.sent.take(), self.decided) else { return };
+        if let Some(metrics) = &self.plugin.metrics {
+            metrics.count_response(choice, 0);
+        }
     }
 
     /// Gives the client the cookie that it will be recognised by.
@@ -265,6 +293,9 @@ impl Stream {
         };
         let Some((choice, effect)) = decision else {
             refuse_forged(host, header);
+            if let Some(metrics) = &plugin.metrics {
+                metrics.count_unmatched();
+            }
             return;
         };
         let by_header = plugin.loaded.config.route_by == RouteBy::Header;
@@ -276,6 +307,9 @@ impl Stream {
         self.decided = Some(choice);
         match routing {
             Routing::Taken | Routing::TakenAndShown => {
+                if let Some(metrics) = &plugin.metrics {
+                    metrics.count_request(choice);
+                }
                 self.change_request(effect.request_headers());
             }
             // The answer will be another upstream's: no circuit breaker counts it.

@@ -53,6 +53,10 @@ pub enum Buffer {
 pub enum MetricKind {
     /// Events.
     Counter = 0,
+    /// A state.
+    Gauge = 1,
+    /// Sizes of things.
+    Histogram = 2,
 }
 
 mod import {
@@ -126,6 +130,8 @@ mod import {
         ) -> u32;
         pub fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+        pub fn proxy_record_metric(id: u32, value: u64) -> u32;
+        pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     }
 
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -255,6 +261,16 @@ pub fn increment_metric(id: u32, offset: i64) -> Result<(), Status> {
     Status(unsafe { import::proxy_increment_metric(id, offset) }).result()
 }
 
+/// Sets a gauge, or adds a value to a histogram.
+pub fn record_metric(id: u32, value: u64) -> Result<(), Status> {
+    Status(unsafe { import::proxy_record_metric(id, value) }).result()
+}
+
+/// Lets the gateway call the root context at hand every so many milliseconds.
+pub fn set_tick_period(milliseconds: u32) -> Result<(), Status> {
+    Status(unsafe { import::proxy_set_tick_period_milliseconds(milliseconds) }).result()
+}
+
 /// Random bits from the gateway, where it has any.
 pub fn random() -> Option<u64> {
     let mut bytes = [0; 8];
@@ -262,10 +278,15 @@ pub fn random() -> Option<u64> {
     status.result().ok().map(|()| u64::from_le_bytes(bytes))
 }
 
-/// Whether the gateway knows its standard output as a file (WASI `fd_fdstat_get`).
+/// Whether the gateway knows its standard output as a file that can be written to (WASI
+/// `fd_fdstat_get`).
 pub fn knows_standard_output() -> bool {
+    /// `fd_write` among the rights, which are the second word.
+    const WRITABLE: u64 = 64;
     let mut stat = [0; 3];
-    Status(unsafe { import::fd_fdstat_get(1, &mut stat) }).result().is_ok()
+    let status = Status(unsafe { import::fd_fdstat_get(1, &mut stat) });
+    let [_, rights, _] = stat;
+    status.result().is_ok() && rights & WRITABLE != 0
 }
 
 /// What a host function returned in memory that the host has allocated here.

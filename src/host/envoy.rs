@@ -105,6 +105,10 @@ impl Host for Envoy {
         false
     }
 
+    fn comes_from_upstream(&self) -> bool {
+        abi::property(b"response\0code_details").is_ok_and(|details| details == b"via_upstream")
+    }
+
     fn status(&self) -> Option<u16> {
         parse_number(&abi::header(Map::Response, b":status")?)
     }

@@ -163,6 +163,11 @@ impl Host for Kong {
             .is_ok()
     }
 
+    /// For what nginx answers itself no filter is called.
+    fn comes_from_upstream(&self) -> bool {
+        true
+    }
+
     /// nginx lists the status of every try; the last one answered.
     fn status(&self) -> Option<u16> {
         let statuses = abi::property(b"ngx\0upstream_status").ok()?;

@@ -43,6 +43,9 @@ pub trait Host {
     fn unpublish(&self, effect: &Effect);
     /// Lets the gateway itself show that a configuration cannot be used; false where the filter has to.
     fn show_invalid_configuration(&self) -> bool;
+    /// Whether the response at hand comes from an upstream and not from the gateway itself, as far
+    /// as the gateway tells.
+    fn comes_from_upstream(&self) -> bool;
     /// The status of the response at hand.
     fn status(&self) -> Option<u16>;
     /// Failed requests that the filter was not called for, by the number of their circuit breaker,

@@ -1,5 +1,9 @@
 //! Log lines, and how many of them.
 
+use super::metrics;
+use crate::Loaded;
+use crate::config::HashOn;
+use crate::engine::{BodyFault, Outcome, Verdict};
 use crate::host::abi;
 use hashbrown::HashMap;
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -35,7 +39,40 @@ impl Log for HostLog {
 pub fn install() {
     // Fails only where a logger is there already, which is then this one.
     let _ = log::set_logger(&HOST_LOG);
-    log::set_max_level(LevelFilter::Info);
+    // The gateway does not tell its own level everywhere and drops what is below it. To write in vain
+    // is to format in vain, so that debug lines are written on request only.
+    log::set_max_level(LevelFilter::Debug);
+}
+
+/// Explains a decision.
+pub fn explain(loaded: &Loaded, verdict: &Verdict) {
+    let fault = match verdict.body_fault {
+        Some(BodyFault::Unreadable) => "; the body could not be read",
+        Some(BodyFault::Unparsable) => "; the body could not be parsed",
+        None => "",
+    };
+    let choice = match verdict.outcome {
+        Outcome::Unmatched => return log::debug!("decision: no rule matches{fault}"),
+        Outcome::NeedsBody => return log::debug!("decision: a rule waits for the body"),
+        Outcome::Routed(choice) => choice,
+    };
+    let (Some(rule), Some(target)) = (loaded.table.rule(choice), loaded.table.target(choice))
+    else {
+        return;
+    };
+    let hash_on = loaded.config.rules.get(rule.index()).map_or(HashOn::None, |rule| rule.hash_on);
+    let by = match hash_on {
+        _ if rule.targets().len() == 1 => "only",
+        HashOn::None => "chance",
+        hash_on => hash_on.word(),
+    };
+    log::debug!(
+        "decision: rule={:?} weight={} upstream={} share={} by={by}{fault}",
+        rule.name().unwrap_or_default(),
+        rule.weight(),
+        target.name().unwrap_or(metrics::OWN),
+        target.share(),
+    );
 }
 
 /// How long one reason is silent after a line, in nanoseconds.

@@ -209,6 +209,15 @@ impl Gateway for Envoy {
         metric.ok_or(Refused::NOT_FOUND).map(|(_, value)| *value += offset)
     }
 
+    fn record_metric(&mut self, id: u32, value: i64) -> Answer<()> {
+        let metric = usize::try_from(id).ok().and_then(|id| self.metrics.get_mut(id));
+        metric.ok_or(Refused::NOT_FOUND).map(|(_, last)| *last = value)
+    }
+
+    fn set_tick(&mut self) -> Answer<()> {
+        Ok(())
+    }
+
     fn metric(&self, name: &str) -> Option<i64> {
         self.metrics.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }

@@ -128,6 +128,12 @@ pub trait Gateway {
     /// Adds to a metric.
     fn increment_metric(&mut self, id: u32, offset: i64) -> Answer<()>;
 
+    /// Sets a gauge, or adds a value to a histogram.
+    fn record_metric(&mut self, id: u32, value: i64) -> Answer<()>;
+
+    /// Takes an order for ticks.
+    fn set_tick(&mut self) -> Answer<()>;
+
     /// The value of a metric.
     fn metric(&self, name: &str) -> Option<i64>;
 }

@@ -33,6 +33,8 @@ const IMPORTS: &[Import] = &[
     Import { name: "proxy_call_foreign_function", handler: foreign_function, returns: Some(4) },
     Import { name: "proxy_define_metric", handler: define_metric, returns: None },
     Import { name: "proxy_increment_metric", handler: increment_metric, returns: None },
+    Import { name: "proxy_record_metric", handler: record_metric, returns: None },
+    Import { name: "proxy_set_tick_period_milliseconds", handler: set_tick, returns: None },
     Import { name: "random_get", handler: random, returns: None },
     Import { name: "fd_fdstat_get", handler: fdstat, returns: None },
 ];
@@ -282,6 +284,16 @@ fn increment_metric(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<(
     guest.state().gateway.increment_metric(arguments.word(0), arguments.long(1))
 }
 
+fn record_metric(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
+    guest.state().note("record_metric".to_owned());
+    guest.state().gateway.record_metric(arguments.word(0), arguments.long(1))
+}
+
+fn set_tick(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
+    guest.state().note(format!("set_tick {}", arguments.word(0)));
+    guest.state().gateway.set_tick()
+}
+
 fn random(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
     guest.state().note("random".to_owned());
     let random = &mut guest.state().random;
@@ -294,7 +306,10 @@ fn fdstat(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
     if !guest.state().gateway.knows_standard_output() {
         return Err(Refused::Status(WASI_BAD_DESCRIPTOR));
     }
-    guest.write(arguments.word(1), &[0; 24])
+    // The first of the rights, eight bytes in: it can be written to.
+    let mut stat = [0; 24];
+    stat[8] = 64;
+    guest.write(arguments.word(1), &stat)
 }
 
 fn environ_sizes(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {

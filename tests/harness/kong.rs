@@ -153,9 +153,6 @@ impl Gateway for Kong {
             "proxy_get_shared_data" | "proxy_set_shared_data" => {
                 "failed getting value from shm (could not resolve namespace)"
             }
-            "proxy_set_tick_period_milliseconds" => {
-                "ticks multiply after traps and go on for removed configurations"
-            }
             _ => "the harness does not know it",
         };
         Refused::trap(format!("{import}: {why}"))
@@ -354,6 +351,14 @@ impl Gateway for Kong {
 
     fn increment_metric(&mut self, id: u32, _: i64) -> Answer<()> {
         Err(Refused::trap(format!("could not increment metric id \"{id}\": metric not found")))
+    }
+
+    fn record_metric(&mut self, id: u32, _: i64) -> Answer<()> {
+        Err(Refused::trap(format!("could not record metric id \"{id}\": metric not found")))
+    }
+
+    fn set_tick(&mut self) -> Answer<()> {
+        Err(Refused::trap("ticks multiply after traps and go on for removed configurations"))
     }
 
     fn metric(&self, _: &str) -> Option<i64> {

@@ -5,8 +5,19 @@ use crate::configs::{canary, eq, rule, rules};
 use crate::harness::{Builder, Envoy, Gateway, Host, Kong, Outcome, Start};
 use serde_json::{Value, json};
 
-/// The calls of a request in a worker that has served one before.
+/// The calls of a request in a worker that has served one before, without metrics.
 fn calls<G: Gateway + 'static>(
+    gateway: G,
+    configuration: &Value,
+    request: impl Fn(Builder<'_>) -> Builder<'_>,
+) -> Vec<String> {
+    let mut uncounted = configuration.clone();
+    uncounted["metrics"] = json!(false);
+    calls_with_metrics(gateway, &uncounted, request)
+}
+
+/// The calls of a request in a worker that has served one before.
+fn calls_with_metrics<G: Gateway + 'static>(
     gateway: G,
     configuration: &Value,
     request: impl Fn(Builder<'_>) -> Builder<'_>,
@@ -155,6 +166,28 @@ fn envoy_without_response_headers() {
     silent["response_headers"] = json!(false);
     let silent = calls(Envoy::new(), &silent, matching);
     assert_eq!(silent[1..], ENVOY_ROUTES[..4]);
+}
+
+#[test]
+fn counting() {
+    let matched = calls_with_metrics(Envoy::new(), &canary(), matching);
+    let (request, response) = (&ENVOY_ROUTES[..4], &ENVOY_ROUTES[4..]);
+    let expected = [
+        &["get_header version", "get_time"],
+        &request[..2],
+        &["increment_metric"], // the request
+        &request[2..],
+        &["get_time", "get_response_header :status", "increment_metric", "record_metric"],
+        response,
+    ];
+    assert_eq!(matched, expected.concat());
+
+    let unmatched = calls_with_metrics(Envoy::new(), &canary(), plain);
+    assert_eq!(unmatched, ["get_header version", UNMATCHED, "increment_metric"]);
+
+    // Kong's bridge counts.
+    let matched = calls_with_metrics(Kong::bridged(), &canary(), matching);
+    assert_eq!(matched, calls(Kong::bridged(), &canary(), matching));
 }
 
 #[test]

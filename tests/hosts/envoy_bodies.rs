@@ -103,8 +103,8 @@ fn a_body_over_the_limit_has_no_parameters() {
         let upstream = request.send().upstream;
         (upstream, host.metric(errors))
     };
-    assert_eq!(send(&[100]), ("canary".to_owned(), None));
-    assert_eq!(send(&[50, 50]), ("canary".to_owned(), None));
+    assert_eq!(send(&[100]), ("canary".to_owned(), Some(0)));
+    assert_eq!(send(&[50, 50]), ("canary".to_owned(), Some(0)));
     assert_eq!(send(&[101]), ("blue".to_owned(), Some(1)));
     // It is let go as soon as it is too large, and not looked at again.
     assert_eq!(send(&[60, 60, 60, 60]), ("blue".to_owned(), Some(2)));

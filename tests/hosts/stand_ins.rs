@@ -68,6 +68,8 @@ fn kong_has_no_use_for_some_functions() {
     }
     assert!(is_trap(&kong.define_metric(0, "x")), "it would break /metrics");
     assert!(is_trap(&kong.increment_metric(7, 1)), "unknown");
+    assert!(is_trap(&kong.record_metric(7, 1)), "unknown");
+    assert!(is_trap(&kong.set_tick()), "it does more harm than good");
     // The source says so: a filter that imports it with the ABI's one parameter is not loaded.
     assert_eq!(kong.signature("proxy_get_log_level"), Some("ii"));
     assert_eq!(Envoy::new().signature("proxy_get_log_level"), Some("i"));
