@@ -1,6 +1,7 @@
 -- Tests of the Kong bridge plugin: `luajit tests/lua/run.lua` from the root of the repository.
 
-package.path = "./?.lua;./tests/lua/?.lua;" .. package.path
+-- Nothing but the repository: what is installed on a machine must not stand in for what Kong has.
+package.path, package.cpath = "./?.lua;./tests/lua/?.lua", ""
 
 local SPECS = {
   "spec.switch",

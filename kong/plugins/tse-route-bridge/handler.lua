@@ -37,7 +37,7 @@ local function start()
 
   route.register(modules)
 
-  local registered, err = pcall(metrics.register)
+  local registered, err = pcall(metrics.register, Bridge.VERSION)
   if not registered then
     kong.log.err("tse-route-bridge does not count: ", err)
   end

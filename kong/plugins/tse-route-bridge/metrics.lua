@@ -37,7 +37,8 @@ local REASONS = {
   ["body-unparsable"] = true,
 }
 
-local requests, responses, latency, errors
+local requests, responses, latency, errors, info
+local version, told
 
 
 -- Asking the exporter without the plugin would make it log an error.
@@ -52,11 +53,16 @@ local function registry()
 end
 
 
-function M.register()
+function M.register(version_of_bridge)
   local prometheus = registry()
   if not prometheus then
     return
   end
+
+  version, told = version_of_bridge, false
+  info = prometheus:gauge("tse_route_bridge_info",
+    "1 where the bridge plugin of tse-route runs",
+    { "version" })
 
   requests = prometheus:counter("tse_route_requests_total",
     "Requests for which a rule of tse-route matched, by where they went",
@@ -83,6 +89,12 @@ end
 
 -- `outcome` as route.lua gives it.
 function M.count(ctx, outcome)
+  -- Here rather than when the worker starts: the registry starts after this plugin.
+  if info and not told then
+    info:set(1, { version })
+    told = true
+  end
+
   if not outcome then
     return
   end

@@ -33,6 +33,7 @@ return {
       tse_route_responses_total = "counter",
       tse_route_upstream_latency_ms = "histogram",
       tse_route_errors_total = "counter",
+      tse_route_bridge_info = "gauge",
     })
     for name in pairs(registry.kinds) do
       check.truthy(registry.help[name], "help of " .. name)
@@ -41,6 +42,15 @@ return {
     for i = 2, #buckets do
       check.truthy(buckets[i] > buckets[i - 1], "rising buckets")
     end
+  end },
+
+  { "the bridge shows itself with the first request, whatever became of it", function()
+    local gateway = new_gateway()
+    check.equal(gateway.registry.gauges, {})
+    serve(gateway, nil)
+    check.equal(gateway.registry.gauges, {
+      ['kong_tse_route_bridge_info{version="' .. gateway.handler.VERSION .. '"}'] = 1,
+    })
   end },
 
   { "a routed request", function()

@@ -17,7 +17,7 @@ end
 
 
 function M.new()
-  local registry = { series = {}, kinds = {}, help = {}, buckets = {} }
+  local registry = { series = {}, gauges = {}, kinds = {}, help = {}, buckets = {} }
 
   local function register(kind, name, help, labels)
     assert(name:find("^[a-z_][a-z0-9_]*$"), "name " .. name)
@@ -31,6 +31,14 @@ function M.new()
     function metric.inc(this, value, values)
       local series = series_of(this, values)
       self.series[series] = (self.series[series] or 0) + value
+    end
+    return metric
+  end
+
+  function registry:gauge(name, help, labels)
+    local metric = register("gauge", name, help, labels)
+    function metric.set(this, value, values)
+      self.gauges[series_of(this, values)] = value
     end
     return metric
   end
