@@ -45,7 +45,11 @@ def contenders(gateway: Gateway, kinds: list[str], sizes: list[int], extra: list
             request = rules.request(kind, size)
             add(f"native {kind} {size}", request, [], rules.native(kind, size))
             add(f"lua {kind} {size}", request, [lua(rules.lua(kind, size))])
-            add(f"tse-route {kind} {size}", request, [wasm(FILTER, rules.tse_route(kind, size))])
+            config = rules.tse_route(kind, size)
+            add(f"tse-route {kind} {size}", request, [wasm(FILTER, config)])
+            # What the smallest filter does not do either: no metrics, nothing for the access log.
+            lean = json.dumps({**json.loads(config), "metrics": False, "access_log": False})
+            add(f"tse-route lean {kind} {size}", request, [wasm(FILTER, lean)])
             for module in extra:
                 config = rules.tse_route(kind, size)
                 add(f"{module.stem} {kind} {size}", request, [wasm(module.resolve(), config)])

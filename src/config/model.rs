@@ -33,6 +33,8 @@ object! {
         host: HostChoice = { HostChoice::Auto },
         /// How the gateway is made to use the upstream; `header` only sets the request header.
         route_by: RouteBy = { RouteBy::Auto },
+        /// Whether the decision is made readable for the gateway's access log.
+        access_log: bool = { true },
         /// Whether circuit breakers count in the gateway's shared memory, so that all workers act as one.
         shared_memory: bool = { false },
         /// Whether the filter counts in Envoy's metrics; on Kong the bridge plugin counts.

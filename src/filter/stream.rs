@@ -318,7 +318,9 @@ impl Stream {
         match routing {
             Routing::Taken => {
                 self.shown = Shown::Decision(choice);
-                host.publish(effect);
+                if plugin.loaded.config.access_log {
+                    host.publish(effect);
+                }
             }
             Routing::Refused(refusal) => {
                 output::error_once_a_minute(refusal.word(), refusal.sentence());
@@ -351,7 +353,8 @@ impl Stream {
             }
         }
         // What the filter shows itself it has published itself.
-        if let Shown::Decision(choice) = self.shown
+        if self.plugin.loaded.config.access_log
+            && let Shown::Decision(choice) = self.shown
             && let Some(effect) = self.plugin.effects.of(choice)
         {
             host.unpublish(effect);

@@ -161,6 +161,14 @@ fn envoy_with_a_body() {
 }
 
 #[test]
+fn envoy_without_access_log() {
+    let mut quiet = canary();
+    quiet["access_log"] = json!(false);
+    let quiet = calls(Envoy::new(), &quiet, matching);
+    assert_eq!(quiet[1..], [&ENVOY_ROUTES[..2], &ENVOY_ROUTES[4..]].concat());
+}
+
+#[test]
 fn envoy_without_response_headers() {
     let mut silent = canary();
     silent["response_headers"] = json!(false);
