@@ -185,10 +185,14 @@ impl Stream {
             Ok(bytes) if size <= limit => Body::Whole(Cow::Owned(bytes)),
             Ok(_) | Err(_) => Body::Unreadable,
         };
+        let was_counted = self.sent.is_some();
         let outcome = self.decide(host, body).outcome;
         if self.awaits != Awaits::Provisionally || self.differs(outcome) {
             self.take_back(host);
             self.apply(host, outcome);
+        } else if !was_counted {
+            // What was refused stays refused: the answer will be another upstream's.
+            self.sent = None;
         }
         self.awaits = Awaits::Nothing;
         Action::Continue

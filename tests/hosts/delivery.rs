@@ -300,6 +300,30 @@ fn without_a_fallback_the_others_take_over() {
     }
 }
 
+#[test]
+fn an_answer_of_another_upstream_is_not_booked() {
+    let on_body = rule(20, eq("body", "uid", "1"), "green");
+    for (upstream, reason) in [("nowhere", "unknown-upstream"), ("dead", "no-healthy-target")] {
+        let mut configuration = guarded();
+        configuration["rules"][0]["upstream"][0]["name"] = upstream.into();
+        configuration["rules"].as_array_mut().unwrap().push(on_body.clone());
+        let requests: [fn(Builder<'_>) -> Builder<'_>; 3] = [
+            failing,
+            refused,
+            // The body confirms what was decided without it.
+            |request| request.method("POST").body(r#"{"uid":2}"#).status(500),
+        ];
+        for request in requests {
+            let mut host = Kong::bridged().dead_upstream("dead").with(&configuration);
+            for _ in 0..10 {
+                let outcome = request(host.request()).send();
+                // With the breaker open the service's own upstream would be the choice.
+                assert_eq!(outcome.error().as_deref(), Some(reason));
+            }
+        }
+    }
+}
+
 fn shared() -> Value {
     let mut configuration = guarded();
     configuration["shared_memory"] = true.into();
