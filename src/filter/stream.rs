@@ -154,13 +154,13 @@ impl Stream {
     fn decide(&mut self, host: &dyn Host, body: Body<'_>) -> Verdict {
         let incoming = Incoming { host, body };
         let clock = Clock::default();
-        self.plugin.count_failures(host, &clock);
         self.draws.rewind();
         let mut world = Surroundings {
             host,
-            breakers: &self.plugin.breakers,
+            plugin: &self.plugin,
             draws: &mut self.draws,
             clock: &clock,
+            knows_failures: false,
         };
         let table = &self.plugin.loaded.table;
         let verdict = table.decide(&incoming, &mut world);

@@ -372,6 +372,25 @@ fn delivery_in_kong() {
     assert_eq!(shared, [&counted[..], &["get_shared", "set_shared"]].concat());
 }
 
+#[test]
+fn a_rule_pays_only_for_itself() {
+    // Of a configuration that has all of it, a request to another rule, or to none.
+    let mut configuration = canary();
+    let mut other = rule(1, eq("header", "version", "2"), "blue");
+    other["hash_on"] = "ip".into();
+    other["rollout"] = with_rollout()["rules"][0]["rollout"].clone();
+    other["rollout"]["stages"][0]["weights"] = json!({ "blue": 50 });
+    other["circuit_breaker"] = json!({ "max_error_rate": 0.5 });
+    configuration["rules"].as_array_mut().unwrap().push(other);
+    configuration["shared_memory"] = true.into();
+    for request in [matching, plain] {
+        let envoy = calls(Envoy::new(), &configuration, request);
+        assert_eq!(envoy, calls(Envoy::new(), &canary(), request));
+        let kong = calls(Kong::bridged(), &configuration, request);
+        assert_eq!(kong, calls(Kong::bridged(), &canary(), request));
+    }
+}
+
 /// What only the first of some requests asks for, as calls that the second does not make.
 fn only_first(host: &mut Host, plugin: usize) -> Vec<String> {
     let first = matching(host.request_through(plugin)).send();
