@@ -44,9 +44,6 @@ impl Plugin {
 
     /// Counts what failed without the filter being called.
     pub fn count_failures(&self, host: &dyn Host, clock: &Clock) {
-        if self.loaded.table.breakers() == 0 {
-            return;
-        }
         for (number, count) in host.failures(self.id) {
             if let Some(policy) = self.loaded.table.policy(number) {
                 let now = clock.now();

@@ -1,6 +1,6 @@
 //! A request as the engine reads it: each piece is a call to the gateway.
 
-use super::breakers::Breakers;
+use super::plugin::Plugin;
 use crate::engine::{Admission, Body, Bytes, Policy, Request, World};
 use crate::host::Host;
 use crate::host::abi::{self, Map};
@@ -88,9 +88,11 @@ impl Draws {
 /// What a decision depends on besides the request.
 pub struct Surroundings<'s> {
     pub host: &'s dyn Host,
-    pub breakers: &'s Breakers,
+    pub plugin: &'s Plugin,
     pub draws: &'s mut Draws,
     pub clock: &'s Clock,
+    /// Whether the gateway has been asked for failures that the filter was not called for.
+    pub knows_failures: bool,
 }
 
 impl World for Surroundings<'_> {
@@ -103,7 +105,11 @@ impl World for Surroundings<'_> {
     }
 
     fn admission(&mut self, breaker: usize, policy: &Policy) -> Admission {
-        self.breakers.admission(self.host, breaker, policy, self.clock.now())
+        if !self.knows_failures {
+            self.plugin.count_failures(self.host, self.clock);
+            self.knows_failures = true;
+        }
+        self.plugin.breakers.admission(self.host, breaker, policy, self.clock.now())
     }
 }
 

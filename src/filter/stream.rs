@@ -155,13 +155,13 @@ impl Stream {
     fn decide(&mut self, host: &dyn Host, body: Body<'_>) -> Verdict {
         let incoming = Incoming { host, body };
         let clock = Clock::default();
-        self.plugin.count_failures(host, &clock);
         self.draws.rewind();
         let mut world = Surroundings {
             host,
-            breakers: &self.plugin.breakers,
+            plugin: &self.plugin,
             draws: &mut self.draws,
             clock: &clock,
+            knows_failures: false,
         };
         let table = &self.plugin.loaded.table;
         let verdict = table.decide(&incoming, &mut world);
@@ -193,40 +193,42 @@ impl Stream {
             Ok(bytes) if size <= limit => Body::Whole(Cow::Owned(bytes)),
             Ok(_) | Err(_) => Body::Unreadable,
         };
+        let (sent, issued) = (self.sent, self.issued);
         let outcome = self.decide(host, body).outcome;
         if self.awaits != Awaits::Provisionally {
             self.apply(host, outcome);
-        } else if self.differs(outcome) {
-            self.overrule(host, outcome);
+        } else if self.differs(outcome) && self.can_follow(host, outcome) {
+            self.take_back(host, outcome);
+            self.apply(host, outcome);
+        } else {
+            // The first decision stays in force, and what was refused stays refused.
+            (self.sent, self.issued) = (sent, issued);
         }
         self.awaits = Awaits::Nothing;
         Action::Continue
     }
 
-    /// Replaces a provisional decision by the one that the body has brought.
-    fn overrule(&mut self, host: &dyn Host, outcome: Outcome) {
+    /// Whether the gateway can still go where the body leads.
+    fn can_follow(&self, host: &dyn Host, outcome: Outcome) -> bool {
         let next = match outcome {
             Outcome::Routed(choice) => Some(choice),
             Outcome::Unmatched | Outcome::NeedsBody => None,
         };
-        if self.plugin.loaded.config.route_by != RouteBy::Header {
-            let is_to_return =
-                self.upstream_of(self.decided).is_some() && self.upstream_of(next).is_none();
-            if is_to_return && !host.can_unroute() {
-                output::error_once_a_minute(
-                    "body-too-late",
-                    "the body decides for the service's own upstream, and this Kong cannot go back \
-                     to it without the plugin tse-route-bridge: the first decision stays in force",
-                );
-                return;
-            }
-            // Another decision replaces the first by itself.
-            if next.is_none() {
-                host.unroute();
-            }
+        let is_to_return =
+            self.upstream_of(self.decided).is_some() && self.upstream_of(next).is_none();
+        let follows = !is_to_return || self.routes_by_header_only() || host.can_unroute();
+        if !follows {
+            output::error_once_a_minute(
+                "body-too-late",
+                "the body decides for the service's own upstream, and this Kong cannot go back \
+                 to it without the plugin tse-route-bridge: the first decision stays in force",
+            );
         }
-        self.take_back(host);
-        self.apply(host, outcome);
+        follows
+    }
+
+    fn routes_by_header_only(&self) -> bool {
+        self.plugin.loaded.config.route_by == RouteBy::Header
     }
 
     fn upstream_of(&self, choice: Option<Choice>) -> Option<&str> {
@@ -332,9 +334,13 @@ impl Stream {
     }
 
     /// Takes back a provisional decision that the body has overruled.
-    fn take_back(&mut self, host: &dyn Host) {
+    fn take_back(&mut self, host: &dyn Host, outcome: Outcome) {
         if self.decided.take().is_none() {
             return;
+        }
+        // Another decision replaces the first by itself.
+        if !self.routes_by_header_only() && !matches!(outcome, Outcome::Routed(_)) {
+            host.unroute();
         }
         for (name, values) in self.undo.drain(..) {
             let name = name.as_bytes();

@@ -6,6 +6,8 @@ use super::headers::Headers;
 pub const NOT_FOUND: u32 = 1;
 /// The arguments make no sense here.
 pub const BAD_ARGUMENT: u32 = 2;
+/// Another worker has changed the value meanwhile.
+pub const CAS_MISMATCH: u32 = 8;
 /// The host failed.
 pub const INTERNAL_FAILURE: u32 = 10;
 /// WASI: the descriptor is not open.

@@ -4,6 +4,7 @@ use super::exchange::{Exchange, Phase};
 use super::gateway::{Answer, OWN, Refused};
 use super::headers::Headers;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Follows a decision of the filter; `{}` takes the last one back. `healthy` says of an Upstream
 /// whether it has a target to go to, and nothing of one that there is not.
@@ -31,6 +32,8 @@ pub fn decide(
     if exchange.bridge_result == "routed" {
         exchange.upstream = upstream.unwrap_or(OWN).to_owned();
     }
+    let follows = matches!(exchange.bridge_result, "own" | "routed");
+    exchange.breaker = message["breaker"].as_str().filter(|_| follows).map(str::to_owned);
     // An error that the filter reports stands in place of a rule.
     let error = match exchange.bridge_result {
         "none" => message["error"].as_str(),
@@ -50,4 +53,25 @@ pub fn decide(
         exchange.published.insert(format!("tse_route_{kind}"), value.into());
     }
     Ok(())
+}
+
+/// Requests that failed without the filter being called, by configuration and circuit breaker.
+#[derive(Clone, Debug, Default)]
+pub struct Outages(BTreeMap<String, BTreeMap<u32, u32>>);
+
+impl Outages {
+    /// Notes a request under the number of its configuration and that of its breaker: `7.2`.
+    pub fn note(&mut self, breaker: &str) {
+        let (configuration, number) = breaker.split_once('.').expect("two numbers");
+        let number = number.parse().expect("the number of a breaker");
+        *self.0.entry(configuration.to_owned()).or_default().entry(number).or_default() += 1;
+    }
+
+    /// What has failed of a configuration, which is told once.
+    pub fn take(&mut self, configuration: &str) -> Option<String> {
+        let counts = self.0.remove(configuration)?;
+        let pairs: Vec<_> =
+            counts.into_iter().map(|(number, count)| format!("{number}={count}")).collect();
+        Some(pairs.join(","))
+    }
 }

@@ -6,6 +6,7 @@ use super::exchange::Exchange;
 use super::gateway::{Answer, Change, Gateway, OWN, Refused, Response, map_of};
 use super::headers::Headers;
 use super::request::{Request, Step};
+use super::shared::SharedMemory;
 
 /// An Envoy.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub struct Envoy {
     header: String,
     allows_stop_iteration: bool,
     metrics: Vec<(String, i64)>,
+    memory: SharedMemory,
 }
 
 impl Default for Envoy {
@@ -30,6 +32,7 @@ impl Envoy {
             header: "x-tse-route-upstream".to_owned(),
             allows_stop_iteration: true,
             metrics: Vec::new(),
+            memory: SharedMemory::default(),
         }
     }
 
@@ -42,6 +45,12 @@ impl Envoy {
     /// Reads the cluster from another header.
     pub fn header(mut self, name: &str) -> Self {
         self.header = name.to_owned();
+        self
+    }
+
+    /// Makes this a worker of the Envoy that has this memory.
+    pub fn shared_memory(mut self, memory: &SharedMemory) -> Self {
+        self.memory = memory.clone();
         self
     }
 
@@ -64,6 +73,15 @@ impl Gateway for Envoy {
 
     fn allocates_nothing(&self) -> bool {
         false
+    }
+
+    fn memory(&self) -> Option<&SharedMemory> {
+        Some(&self.memory)
+    }
+
+    /// As in proxy-wasm-cpp-host (source).
+    fn zero_forces(&self) -> bool {
+        true
     }
 
     fn open(&self, request: Request) -> Exchange {
@@ -114,11 +132,12 @@ impl Gateway for Envoy {
     /// Its own answers go through the filters, too.
     fn respond(&self, exchange: &mut Exchange) -> Response {
         let (upstream, _) = exchange.sent.as_ref().expect("a request that was forwarded");
-        let status =
-            if exchange.client.refused || !self.clusters.contains(upstream) { 503 } else { 200 };
-        if status == 200 {
+        let status = if exchange.client.refused || !self.clusters.contains(upstream) {
+            503
+        } else {
             exchange.response = exchange.client.answer.in_lower_case();
-        }
+            exchange.client.status(upstream)
+        };
         exchange.response.set(":status", status.to_string());
         Response { status, is_filtered: true }
     }

@@ -44,6 +44,8 @@ pub struct Exchange {
     pub published: BTreeMap<String, Vec<u8>>,
     /// What the bridge plugin says of the last switch.
     pub bridge_result: &'static str,
+    /// The circuit breaker under which the bridge plugin counts a failure that the filter misses.
+    pub breaker: Option<String>,
     /// The host calls that it took, in their order.
     pub calls: Vec<String>,
 }
@@ -65,6 +67,7 @@ impl Exchange {
             stuck: None,
             published: BTreeMap::new(),
             bridge_result: "none",
+            breaker: None,
             calls: Vec::new(),
         }
     }

@@ -4,6 +4,7 @@ use super::abi::{self, Map, NOT_FOUND};
 use super::exchange::Exchange;
 use super::headers::Headers;
 use super::request::{Request, Step};
+use super::shared::SharedMemory;
 
 /// The service's own upstream.
 pub const OWN: &str = "stable";
@@ -71,6 +72,12 @@ pub trait Gateway {
 
     /// Whether an empty value comes with memory of no bytes instead of without memory.
     fn allocates_nothing(&self) -> bool;
+
+    /// The memory that all workers share, where there is any; without it to ask for it is a trap.
+    fn memory(&self) -> Option<&SharedMemory>;
+
+    /// Whether the number 0 sets a shared value in any case, not only where there is none.
+    fn zero_forces(&self) -> bool;
 
     /// Takes a request in.
     fn open(&self, request: Request) -> Exchange;

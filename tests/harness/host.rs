@@ -147,6 +147,11 @@ impl Host {
         self.state().clock += u64::try_from(time.as_nanos()).expect("some centuries");
     }
 
+    /// Sets the clock to a time since the epoch.
+    pub fn set_clock(&mut self, time: Duration) {
+        self.state().clock = u64::try_from(time.as_nanos()).expect("some centuries");
+    }
+
     /// Makes the random numbers of this worker others than those of another.
     pub fn seed(&mut self, seed: u64) {
         self.state().random = Random(seed);
@@ -224,6 +229,8 @@ impl Host {
 
     /// The way of the response.
     fn answer(&mut self, context: u32) -> Result<Outcome, Failure> {
+        let latency = self.exchange(context).client.latency;
+        self.advance(latency);
         let (gateway, exchange) = self.parts(context);
         let response = gateway.respond(exchange);
         if response.is_filtered {

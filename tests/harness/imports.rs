@@ -8,6 +8,7 @@ use super::faults::Answers;
 use super::gateway::{Answer, Change, Gateway, Refused, dotted};
 use super::guest::{Guest, Line, State};
 use super::module::module;
+use super::shared::SharedMemory;
 use std::sync::LazyLock;
 use wasmtime::{Caller, Error, InstancePre, Linker, Val, ValType};
 
@@ -31,6 +32,8 @@ const IMPORTS: &[Import] = &[
     Import { name: "proxy_get_property", handler: property, returns: Some(2) },
     Import { name: "proxy_set_property", handler: set_property, returns: None },
     Import { name: "proxy_call_foreign_function", handler: foreign_function, returns: Some(4) },
+    Import { name: "proxy_get_shared_data", handler: shared_data, returns: Some(2) },
+    Import { name: "proxy_set_shared_data", handler: set_shared_data, returns: None },
     Import { name: "proxy_define_metric", handler: define_metric, returns: None },
     Import { name: "proxy_increment_metric", handler: increment_metric, returns: None },
     Import { name: "proxy_record_metric", handler: record_metric, returns: None },
@@ -270,6 +273,27 @@ fn foreign_function(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<(
     let (gateway, exchange) = guest.state().parts();
     let result = gateway.foreign_function(exchange, &name)?;
     guest.give(arguments.word(4), arguments.word(5), &result)
+}
+
+/// The memory that all workers share, where the gateway has any.
+fn memory(guest: &mut Guest<'_>) -> Answer<SharedMemory> {
+    let memory = guest.state().gateway.memory().cloned();
+    memory.ok_or_else(|| Refused::trap("no shared memory (could not resolve namespace)"))
+}
+
+fn shared_data(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
+    let key = arguments.bytes(guest, 0)?;
+    guest.state().note("get_shared".to_owned());
+    let (value, cas) = memory(guest)?.get(&key)?;
+    guest.give(arguments.word(2), arguments.word(3), &value)?;
+    guest.write_word(arguments.word(4), cas)
+}
+
+fn set_shared_data(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
+    let (key, value) = (arguments.bytes(guest, 0)?, arguments.bytes(guest, 2)?);
+    guest.state().note("set_shared".to_owned());
+    let zero_forces = guest.state().gateway.zero_forces();
+    memory(guest)?.set(&key, &value, arguments.word(4), zero_forces)
 }
 
 fn define_metric(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {

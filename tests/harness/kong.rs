@@ -1,11 +1,13 @@
 //! Kong Gateway: ngx_wasm_module and the properties that Kong's Lua adds to it.
 
 use super::abi::{self, INTERNAL_FAILURE, Map};
-use super::bridge;
+use super::bridge::{self, Outages};
 use super::exchange::{Exchange, Phase};
 use super::gateway::{Answer, Change, Gateway, OWN, Refused, Response, dotted, map_of};
 use super::headers::Headers;
 use super::request::{Request, Step};
+use super::shared::SharedMemory;
+use std::cell::RefCell;
 
 /// Functions that ngx_wasm_module declares and then traps on.
 const NOT_YET: &[&str] = &[
@@ -21,6 +23,9 @@ const NOT_YET: &[&str] = &[
     "proxy_resolve_shared_queue",
 ];
 
+/// Where the bridge tells of failures; the number of a configuration follows.
+const FAILURES: &str = "kong.tse_route.failures.";
+
 /// A Kong.
 #[derive(Clone, Debug)]
 pub struct Kong {
@@ -29,6 +34,10 @@ pub struct Kong {
     /// The Upstreams, and whether a target of them is healthy.
     upstreams: Vec<(String, bool)>,
     buffer_size: usize,
+    /// The zone that `KONG_NGINX_WASM_SHM_KV` defines.
+    zone: Option<SharedMemory>,
+    /// The requests that the bridge has seen fail without the filter.
+    outages: RefCell<Outages>,
 }
 
 impl Kong {
@@ -40,6 +49,8 @@ impl Kong {
             bridge: false,
             upstreams: upstreams.to_vec(),
             buffer_size: 8 * 1024,
+            zone: None,
+            outages: RefCell::default(),
         }
     }
 
@@ -69,6 +80,12 @@ impl Kong {
     /// Sets `client_body_buffer_size`.
     pub fn buffer_size(mut self, bytes: usize) -> Self {
         self.buffer_size = bytes;
+        self
+    }
+
+    /// Makes this a worker of the Kong that has this zone.
+    pub fn shared_memory(mut self, zone: &SharedMemory) -> Self {
+        self.zone = Some(zone.clone());
         self
     }
 
@@ -105,6 +122,10 @@ impl Kong {
             "kong.version" => Ok(self.version.clone().into_bytes()),
             "kong.tse_route.bridge" if self.bridge => Ok(b"1".to_vec()),
             "kong.tse_route.result" if self.bridge => Ok(exchange.bridge_result.into()),
+            _ if self.bridge && name.starts_with(FAILURES) => {
+                let taken = self.outages.borrow_mut().take(&name[FAILURES.len()..]);
+                taken.map(String::into_bytes).ok_or(Refused::NOT_FOUND)
+            }
             "kong.request.forwarded_scheme" => {
                 let forwarded = client.headers.get("x-forwarded-proto").filter(|_| client.trusted);
                 Ok(forwarded.unwrap_or(client.scheme.as_bytes()).to_vec())
@@ -150,8 +171,8 @@ impl Gateway for Kong {
     fn unmodelled(&self, import: &str) -> Refused {
         let why = match import {
             _ if NOT_YET.contains(&import) => "host trap (function not yet implemented)",
-            "proxy_get_shared_data" | "proxy_set_shared_data" => {
-                "failed getting value from shm (could not resolve namespace)"
+            "proxy_set_tick_period_milliseconds" => {
+                "ticks multiply after traps and go on for removed configurations"
             }
             _ => "the harness does not know it",
         };
@@ -164,6 +185,15 @@ impl Gateway for Kong {
 
     fn allocates_nothing(&self) -> bool {
         true
+    }
+
+    fn memory(&self) -> Option<&SharedMemory> {
+        self.zone.as_ref()
+    }
+
+    /// As in ngx_wasm_module (source).
+    fn zero_forces(&self) -> bool {
+        false
     }
 
     fn open(&self, request: Request) -> Exchange {
@@ -203,11 +233,14 @@ impl Gateway for Kong {
         let refused = exchange.client.refused;
         if !refused {
             exchange.response = exchange.client.answer.clone();
+        } else if let Some(breaker) = &exchange.breaker {
+            self.outages.borrow_mut().note(breaker);
         }
         for (name, value) in exchange.imposed.iter() {
             exchange.response.set(name, value);
         }
-        Response { status: if refused { 502 } else { 200 }, is_filtered: !refused }
+        let status = if refused { 502 } else { exchange.client.status(&exchange.upstream) };
+        Response { status, is_filtered: !refused }
     }
 
     fn headers(&self, exchange: &Exchange, map: Map) -> Answer<Headers> {
@@ -296,6 +329,11 @@ impl Gateway for Kong {
                 } else {
                     Ok(cookies.join(&b"; "[..]))
                 }
+            }
+            "ngx.upstream_status" if exchange.has_response() => {
+                let tries: Vec<_> =
+                    client.tries(&exchange.upstream).iter().map(u16::to_string).collect();
+                Ok(tries.join(", ").into_bytes())
             }
             "upstream.address" => Ok(b"\x01\xfe".to_vec()),
             "upstream.port" => Err(Refused::Status(INTERNAL_FAILURE)),

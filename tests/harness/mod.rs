@@ -27,6 +27,7 @@ mod imports;
 mod kong;
 mod module;
 mod request;
+mod shared;
 
 pub use abi::{INTERNAL_FAILURE, Map, NOT_FOUND};
 pub use envoy::Envoy;
@@ -37,3 +38,4 @@ pub use host::{Host, Start};
 pub use imports::imported;
 pub use kong::Kong;
 pub use request::{Builder, Request};
+pub use shared::SharedMemory;

@@ -3,6 +3,7 @@
 use super::exchange::Outcome;
 use super::headers::Headers;
 use super::host::{Failure, Host};
+use std::time::Duration;
 
 /// A request from a client.
 #[derive(Clone, Debug)]
@@ -21,6 +22,12 @@ pub struct Request {
     pub trailers: bool,
     /// What the upstream answers with.
     pub answer: Headers,
+    /// The status of every try; the last one is the answer.
+    pub statuses: Vec<u16>,
+    /// The upstream that answers 500, whatever the others answer.
+    pub failing: Option<&'static str>,
+    /// How long the upstream takes to answer.
+    pub latency: Duration,
     /// The upstream refuses the connection.
     pub refused: bool,
 }
@@ -40,12 +47,25 @@ impl Default for Request {
             body: Vec::new(),
             trailers: false,
             answer,
+            statuses: vec![200],
+            failing: None,
+            latency: Duration::ZERO,
             refused: false,
         }
     }
 }
 
 impl Request {
+    /// The status of every try to get an answer from this upstream.
+    pub fn tries(&self, upstream: &str) -> &[u16] {
+        if self.failing == Some(upstream) { &[500] } else { &self.statuses }
+    }
+
+    /// The status of the answer of this upstream.
+    pub fn status(&self, upstream: &str) -> u16 {
+        *self.tries(upstream).last().expect("an answer has a status")
+    }
+
     /// How many bytes the body has.
     pub fn body_size(&self) -> usize {
         self.body.iter().map(Vec::len).sum()
@@ -127,6 +147,29 @@ impl<'h> Builder<'h> {
     /// Adds a header to the upstream's response.
     pub fn answered_with(mut self, name: &str, value: &str) -> Self {
         self.request.answer.add(name, value);
+        self
+    }
+
+    /// The status of the upstream's answer.
+    pub fn status(self, status: u16) -> Self {
+        self.tries(&[status])
+    }
+
+    /// The gateway tries until the last of these statuses.
+    pub fn tries(mut self, statuses: &[u16]) -> Self {
+        self.request.statuses = statuses.to_vec();
+        self
+    }
+
+    /// This upstream answers 500, whatever the others answer.
+    pub fn failing_upstream(mut self, name: &'static str) -> Self {
+        self.request.failing = Some(name);
+        self
+    }
+
+    /// How long the upstream takes to answer.
+    pub fn latency(mut self, latency: Duration) -> Self {
+        self.request.latency = latency;
         self
     }
 

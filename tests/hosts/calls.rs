@@ -2,8 +2,9 @@
 //! runs Lua. Each of them is asserted for here.
 
 use crate::configs::{canary, eq, rule, rules};
-use crate::harness::{Builder, Envoy, Gateway, Host, Kong, Outcome, Start};
+use crate::harness::{Builder, Envoy, Gateway, Host, Kong, Outcome, SharedMemory, Start};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The calls of a request in a worker that has served one before, without metrics.
 fn calls<G: Gateway + 'static>(
@@ -321,6 +322,114 @@ fn kong_that_cannot_switch() {
         "set_response_header X-Kong-Route-Error",
     ];
     assert_eq!(calls(Kong::version("3.9.3"), &canary(), matching), expected);
+}
+
+/// All of the traffic to the canary, with more fields of the rule.
+fn with_field(field: &str, value: Value) -> Value {
+    let mut rule = json!({ "upstream": [{ "name": "canary" }] });
+    rule[field] = value;
+    rules([rule])
+}
+
+fn with_rollout() -> Value {
+    with_field(
+        "rollout",
+        json!({ "start": 0, "stages": [
+        { "after": 0, "weights": { "canary": 100 } },
+    ] }),
+    )
+}
+
+fn with_breaker(shared: bool) -> Value {
+    let mut configuration = with_field("circuit_breaker", json!({ "max_error_rate": 0.5 }));
+    configuration["shared_memory"] = shared.into();
+    configuration
+}
+
+/// One half of the traffic to the canary, by what a client is recognised by.
+fn with_hash(hash: Value) -> Value {
+    let mut rule = hash;
+    rule["upstream"] =
+        json!([{ "name": "canary", "weight": 50 }, { "name": "blue", "weight": 50 }]);
+    rules([rule])
+}
+
+#[test]
+fn delivery_in_envoy() {
+    let before = |configuration: &Value, expected: &[&str]| {
+        let calls = calls(Envoy::new(), configuration, matching);
+        assert_eq!(calls, [expected, &ENVOY_ROUTES].concat(), "{configuration}");
+    };
+    before(
+        &with_hash(json!({ "hash_on": "header", "hash_on_header": "version" })),
+        &["get_header version"],
+    );
+    before(&with_hash(json!({ "hash_on": "path" })), &["get_header :path"]);
+    before(&with_hash(json!({ "hash_on": "ip" })), &["get_property source.address"]);
+    before(&with_rollout(), &["get_time"]);
+
+    let answered = ["get_time", "get_response_header :status"];
+    let counted = calls(Envoy::new(), &with_breaker(false), plain);
+    assert_eq!(
+        counted,
+        [&["get_time"], &ENVOY_ROUTES[..4], &answered, &ENVOY_ROUTES[4..]].concat()
+    );
+
+    // What was read of the shared memory is believed for a while; an answer is always written.
+    let shared = calls(Envoy::new(), &with_breaker(true), plain);
+    let written = ["get_shared", "set_shared"];
+    let expected =
+        [&["get_time"], &ENVOY_ROUTES[..4], &answered, &written, &ENVOY_ROUTES[4..]].concat();
+    assert_eq!(shared, expected);
+    let mut host = Envoy::new().with(&with_breaker(true));
+    host.request().send();
+    host.advance(Duration::from_millis(100));
+    assert_eq!(host.request().send().calls[..2], ["get_time", "get_shared"]);
+}
+
+#[test]
+fn delivery_in_kong() {
+    let by_cookie = with_hash(json!({ "hash_on": "cookie", "hash_on_cookie": "lane" }));
+    let known = calls(Kong::bridged(), &by_cookie, |request| request.header("cookie", "lane=7"));
+    assert_eq!(known, ["get_property ngx.http_cookie", UNMATCHED, BRIDGE]);
+    let issued = calls(Kong::bridged(), &by_cookie, plain);
+    let add = "add_response_header set-cookie";
+    assert_eq!(issued, ["get_property ngx.http_cookie", UNMATCHED, BRIDGE, add]);
+    assert_eq!(calls(Kong::bridged(), &with_rollout(), plain), ["get_time", UNMATCHED, BRIDGE]);
+
+    // Did the bridge see any fail? Whose answer will it be? And how was it?
+    let counted = [
+        "get_property kong.tse_route.failures.1",
+        "get_time",
+        UNMATCHED,
+        BRIDGE,
+        "get_property kong.tse_route.result",
+        "get_time",
+        "get_property ngx.upstream_status",
+    ];
+    assert_eq!(calls(Kong::bridged(), &with_breaker(false), plain), counted);
+    let zone = Kong::bridged().shared_memory(&SharedMemory::default());
+    let shared = calls(zone, &with_breaker(true), plain);
+    assert_eq!(shared, [&counted[..], &["get_shared", "set_shared"]].concat());
+}
+
+#[test]
+fn a_rule_pays_only_for_itself() {
+    // Of a configuration that has all of it, a request to another rule, or to none.
+    let mut configuration = canary();
+    let mut other = rule(1, eq("header", "version", "2"), "blue");
+    other["hash_on"] = "ip".into();
+    other["rollout"] = with_rollout()["rules"][0]["rollout"].clone();
+    other["rollout"]["stages"][0]["weights"] = json!({ "blue": 50 });
+    other["circuit_breaker"] = json!({ "max_error_rate": 0.5 });
+    configuration["rules"].as_array_mut().unwrap().push(other);
+    configuration["shared_memory"] = true.into();
+    for request in [matching, plain] {
+        let envoy = calls(Envoy::new(), &configuration, request);
+        assert_eq!(envoy, calls(Envoy::new(), &canary(), request));
+        let kong = calls(Kong::bridged(), &configuration, request);
+        assert_eq!(kong, calls(Kong::bridged(), &canary(), request));
+    }
 }
 
 /// What only the first of some requests asks for, as calls that the second does not make.

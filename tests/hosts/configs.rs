@@ -22,6 +22,26 @@ pub fn canary() -> Value {
     rules([rule(10, eq("header", "version", "1"), "canary")])
 }
 
+/// A rule of everything that progressive delivery has, recognising clients in one of all ways.
+fn delivered(number: usize) -> Value {
+    let ways = [
+        json!({ "hash_on": "cookie", "hash_on_cookie": "lane" }),
+        json!({ "hash_on": "header", "hash_on_header": "version", "hash_fallback": "ip" }),
+        json!({ "hash_on": "query_arg", "hash_on_query_arg": "age", "hash_fallback": "path" }),
+        json!({ "hash_on": "consumer" }),
+    ];
+    let mut rule = ways[number % ways.len()].clone();
+    rule["rollout"] =
+        json!({ "start": 1_700_000_000, "duration": "1m", "to": { "canary": 50, "blue": 50 } });
+    // It opens at the first failure.
+    rule["circuit_breaker"] = json!({
+        "min_requests": 1, "max_error_rate": 0, "max_latency": "1s", "max_slow_rate": 0,
+        "cooldown": "1s",
+    });
+    rule["circuit_breaker"]["fallback"] = [Value::Null, "green".into()][number / 4 % 2].clone();
+    rule
+}
+
 /// Every location, every kind of operator, and everything that a decision can do.
 pub fn everything() -> Value {
     let all = [
@@ -53,10 +73,12 @@ pub fn everything() -> Value {
     let mut rules: Vec<Value> = (10..)
         .zip(&all)
         .map(|(weight, (location, item))| {
-            json!({
-                "name": format!("rule {weight}"), "weight": weight, "upstream": shares,
-                "condition": { *location: item },
-            })
+            let mut rule = delivered(weight);
+            rule["name"] = format!("rule {weight}").into();
+            rule["weight"] = weight.into();
+            rule["condition"] = json!({ *location: item });
+            rule["upstream"] = shares.clone();
+            rule
         })
         .collect();
     let mut any = serde_json::Map::new();
@@ -64,9 +86,13 @@ pub fn everything() -> Value {
         any.entry(location).or_insert_with(|| json!([])).as_array_mut().unwrap().push(item);
     }
     rules.push(json!({ "weight": 9, "match_type": "OR", "condition": any, "upstream": shares }));
-    rules.push(json!({ "weight": 1, "upstream": shares }));
+    let mut last = delivered(0);
+    last["weight"] = 1.into();
+    last["upstream"] = shares;
+    rules.push(last);
     json!({
         "rules": rules,
+        "shared_memory": true,
         "global_configs": [{ "id": "groups", "value": "beta;staff", "delimiter": ";" }],
         "response_headers": { "name": "X-Kong-Route-Name" },
         "body_max_bytes": 1024,

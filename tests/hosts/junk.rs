@@ -1,7 +1,7 @@
 //! Whatever clients send and operators write: the filter lives on, and so does the request.
 
 use crate::configs::everything;
-use crate::harness::{Envoy, Host, Kong, Request, Start};
+use crate::harness::{Envoy, Host, Kong, Request, SharedMemory, Start};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -45,10 +45,11 @@ fn survives(host: &RefCell<Host>, request: Request) -> Result<(), TestCaseError>
 
 #[test]
 fn requests_of_junk_are_served() {
+    let zone = SharedMemory::default();
     let hosts = [
         worker(Envoy::new().with(&everything())),
-        worker(Kong::bridged().with(&everything())),
-        worker(Kong::version("3.7.1").with(&everything())),
+        worker(Kong::bridged().shared_memory(&zone).with(&everything())),
+        worker(Kong::version("3.7.1").shared_memory(&zone).with(&everything())),
     ];
     let cases = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) };
     proptest!(cases, |(request in request())| {
@@ -129,7 +130,7 @@ fn configurations_of_junk_are_refused_or_serve() {
     ];
     let cases = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) };
     proptest!(cases, |(text in text, request in request())| {
-        let mut kong = Kong::bridged().start();
+        let mut kong = Kong::bridged().shared_memory(&SharedMemory::default()).start();
         let accepted = kong.configure(text.clone());
         prop_assert_eq!(accepted, Ok(true), "Kong must never hear a refusal");
         survives(&worker(kong), request.clone())?;

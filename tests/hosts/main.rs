@@ -11,6 +11,7 @@ mod harness;
 mod asserts;
 mod calls;
 mod configs;
+mod delivery;
 mod envoy;
 mod envoy_bodies;
 mod junk;

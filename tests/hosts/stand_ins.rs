@@ -4,7 +4,7 @@
 use crate::configs::{canary, rule, rules};
 use crate::harness::{
     Answer, Change, Envoy, Exchange, Gateway, INTERNAL_FAILURE, Kong, Map, NOT_FOUND, OWN, Phase,
-    Refused, Request, Start, imported,
+    Refused, Request, SharedMemory, Start, imported,
 };
 use serde_json::json;
 
@@ -63,7 +63,7 @@ fn kong_traps_on_some_properties() {
 #[test]
 fn kong_has_no_use_for_some_functions() {
     let mut kong = Kong::bridged();
-    for import in ["proxy_get_shared_data", "proxy_done", "proxy_get_log_level"] {
+    for import in ["proxy_done", "proxy_get_log_level"] {
         assert!(matches!(kong.unmodelled(import), Refused::Trap(_)), "{import}");
     }
     assert!(is_trap(&kong.define_metric(0, "x")), "it would break /metrics");
@@ -115,6 +115,69 @@ fn kongs_differ_in_what_switches() {
         assert_eq!(get(&kong, exchange, "kong.version"), Err(Refused::NOT_FOUND)); // (source)
         assert!(is_trap(&set(&kong, exchange, "kong.service.upstream", "canary")), "{version}");
     }
+}
+
+#[test]
+fn kong_tells_the_status_of_every_try_once_there_is_one() {
+    let kong = Kong::bridged();
+    let tries = Request { statuses: vec![502, 200], ..Request::default() };
+    let exchange = &mut kong.open(tries);
+    assert_eq!(get(&kong, exchange, "ngx.upstream_status"), Err(Refused::NOT_FOUND));
+    exchange.phase = Phase::ResponseHeaders;
+    assert_eq!(get(&kong, exchange, "ngx.upstream_status").unwrap(), "502, 200");
+}
+
+#[test]
+fn shared_memory_is_there_or_not() {
+    assert!(Kong::bridged().memory().is_none());
+    assert!(Kong::bridged().shared_memory(&SharedMemory::default()).memory().is_some());
+    assert!(Envoy::new().memory().is_some());
+}
+
+#[test]
+fn shared_values_change_by_their_numbers() {
+    const MISMATCH: Answer<()> = Err(Refused::Status(8));
+    for zero_forces in [false, true] {
+        let memory = SharedMemory::default();
+        let set = |value: &[u8], cas: u32| memory.set(b"key", value, cas, zero_forces);
+        assert_eq!(memory.get(b"key"), Err(Refused::NOT_FOUND));
+        assert_eq!(set(b"a", 7), MISMATCH, "there is no such change");
+        assert_eq!(set(b"a", 0), Ok(()));
+        let (value, first) = memory.get(b"key").unwrap();
+        assert_eq!((value.as_slice(), first != 0), (&b"a"[..], true));
+        assert_eq!(set(b"b", first), Ok(()));
+        assert_eq!(set(b"c", first), MISMATCH);
+        assert_eq!(set(b"d", 0).is_ok(), zero_forces, "(source)");
+
+        let (_, current) = memory.get(b"key").unwrap();
+        memory.contend(1);
+        assert_eq!(set(b"e", current), MISMATCH, "another worker was faster");
+        let (_, current) = memory.get(b"key").unwrap();
+        assert_eq!(set(b"e", current), Ok(()));
+    }
+}
+
+#[test]
+fn the_bridge_tells_once_of_failures_that_no_filter_saw() {
+    const FAILURES: &str = "kong.tse_route.failures.7";
+    let kong = Kong::bridged();
+    let fail = |breaker: &str, upstream: &str| {
+        let exchange = &mut kong.open(Request { refused: true, ..Request::default() });
+        let message = json!({ "rule": "1", "upstream": upstream, "breaker": breaker });
+        set(&kong, exchange, "kong.tse_route.route", &message.to_string()).unwrap();
+        assert!(!kong.respond(exchange).is_filtered);
+    };
+    fail("7.1", "canary");
+    fail("7.10", "blue");
+    fail("7.1", "canary");
+    fail("8.0", "canary");
+    fail("7.2", "nowhere"); // another upstream's failure
+    let exchange = &mut exchange(&kong, Phase::RequestHeaders);
+    assert_eq!(get(&kong, exchange, FAILURES).unwrap(), "1=2,10=1");
+    assert_eq!(get(&kong, exchange, FAILURES), Err(Refused::NOT_FOUND));
+    assert_eq!(get(&kong, exchange, "kong.tse_route.failures.8").unwrap(), "0=1");
+    let plain = Kong::version("3.9.3");
+    assert_eq!(get(&plain, exchange, "kong.tse_route.failures.8"), Err(Refused::NOT_FOUND));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Hosts that do not answer as they should: whatever they say, the filter lives on.
 
 use crate::configs::{canary, everything};
-use crate::harness::{Answers, Envoy, Faults, Gateway, Host, Kong, Phase, Start, imported};
+use crate::harness::{
+    Answers, Envoy, Faults, Gateway, Host, Kong, Phase, SharedMemory, Start, imported,
+};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Every status of the ABI, the first one behind them, and some that are nonsense.
 const STATUSES: [u32; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 255, 1 << 31, u32::MAX];
@@ -72,9 +75,29 @@ fn exercise(host: &mut Host) -> Result<(), String> {
         .trailers()
         .try_send();
     with_body?;
-    let large = host.request().method("PUT").body([b'x'; 9000]).try_send();
+    let large = host.request().method("PUT").body([b'x'; 9000]).tries(&[502, 500]).try_send();
     large?;
+    host.request().refused().try_send()?;
+    host.advance(Duration::from_secs(1)); // an upstream that was taken out is probed
     Ok(())
+}
+
+/// A Kong of this version, with a zone of shared memory.
+fn with_zone(version: &str) -> Kong {
+    Kong::version(version).shared_memory(&SharedMemory::default())
+}
+
+fn bridged_with_zone() -> Kong {
+    with_zone("3.9.3").bridge()
+}
+
+#[test]
+fn what_is_exercised_opens_breakers_in_shared_memory() {
+    let memory = SharedMemory::default();
+    let mut host = Kong::bridged().shared_memory(&memory).with(&everything());
+    exercise(&mut host).unwrap();
+    assert!(!memory.keys().is_empty());
+    assert!(host.take_log().iter().any(|line| line.text.contains("state=open")));
 }
 
 /// Configurations that differ in what the filter asks of its host.
@@ -136,13 +159,13 @@ fn envoy_may_answer_anything() {
 
 #[test]
 fn kong_may_answer_anything() {
-    survives_late_faults(Kong::bridged);
+    survives_late_faults(bridged_with_zone);
 }
 
 #[test]
 fn kong_without_bridge_may_answer_anything() {
     for version in ["3.9.3", "3.7.1", "3.5.0"] {
-        survives_late_faults(|| Kong::version(version));
+        survives_late_faults(|| with_zone(version));
     }
 }
 
@@ -153,10 +176,10 @@ fn envoy_may_answer_anything_from_the_start() {
 
 #[test]
 fn kong_may_answer_anything_from_the_start() {
-    survives_early_faults(Kong::bridged, wrong_answers());
+    survives_early_faults(bridged_with_zone, wrong_answers());
     // A Kong that claimed a bridge that it has not would be believed.
-    survives_early_faults(|| Kong::version("3.7.1"), refusals());
-    survives_early_faults(|| Kong::version("3.5.0"), refusals());
+    survives_early_faults(|| with_zone("3.7.1"), refusals());
+    survives_early_faults(|| with_zone("3.5.0"), refusals());
 }
 
 #[test]
@@ -192,7 +215,7 @@ fn gateways_may_answer_by_chance() {
             host.set_faults(Faults::random(seed));
             (0..5).try_for_each(|_| exercise(&mut host))
         };
-        let gateways = [Envoy::new().with(&everything()), Kong::bridged().with(&everything())];
+        let gateways = [Envoy::new().with(&everything()), bridged_with_zone().with(&everything())];
         for host in gateways {
             survive(host).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
         }

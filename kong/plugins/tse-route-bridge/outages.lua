@@ -3,7 +3,7 @@
 -- Where nginx answers by itself, such as with 502 for a refused connection, no filter is called, so
 -- that it would never learn of a dead upstream. The log phase notes such a request under the circuit
 -- breaker that the filter's decision named, and the filter fetches the counts of its configuration
--- before its next decision.
+-- before the next decision that a circuit breaker has a say in.
 
 local pairs = pairs
 local tonumber = tonumber
