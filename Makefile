@@ -91,6 +91,10 @@ bench: wasm $(VENV)/.installed ## Measure a request in the real Envoy beside nat
 	cargo build --quiet --release --target-dir $(BENCH_BUILT) --manifest-path benches/load/Cargo.toml
 	$(PYTHON) benches/envoy/bench.py $(BENCH)
 
+.PHONY: bench-simulate
+bench-simulate: cli ## Measure `tse-route simulate` on ten million requests
+	python3 benches/simulate.py
+
 .PHONY: fuel
 fuel: wasm ## Write tests/fuel.txt: what the requests of tests/fuel.rs cost
 	FUEL=write cargo test --quiet --test fuel

@@ -174,10 +174,8 @@ impl Stream {
             }
             _ => None,
         };
-        match verdict.body_fault {
-            Some(BodyFault::Unreadable) => metrics::count_error(host, "body-unreadable"),
-            Some(BodyFault::Unparsable) => metrics::count_error(host, "body-unparsable"),
-            None => {}
+        if let Some(fault) = verdict.body_fault {
+            report_body(host, fault);
         }
         if self.plugin.loaded.config.log_decisions {
             output::explain(&self.plugin.loaded, &verdict);
@@ -412,6 +410,26 @@ impl Stream {
             let values = abi::pairs(&headers).filter_map(of_this_name).collect();
             self.undo.push((name.as_str().into(), values));
         }
+    }
+}
+
+/// Counts a body that could not be looked at; where nothing is counted, the log has to say it.
+fn report_body(host: &dyn Host, fault: BodyFault) {
+    let (reason, sentence) = match fault {
+        BodyFault::Unreadable => (
+            "body-unreadable",
+            "a rule asked for a body that is larger than `body_max_bytes`, or that Kong keeps in a \
+             file because it is larger than `client_body_buffer_size`",
+        ),
+        BodyFault::Unparsable => (
+            "body-unparsable",
+            "a rule asked for a parameter of a body that is neither JSON nor a form",
+        ),
+    };
+    if host.counts() {
+        metrics::count_error(host, reason);
+    } else {
+        output::error_once_a_minute(reason, sentence);
     }
 }
 

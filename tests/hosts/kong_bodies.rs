@@ -125,6 +125,20 @@ fn a_kong_that_cannot_go_back_stays_with_the_first_decision_and_says_so() {
     assert!(errors[0].starts_with("body-too-late: "), "{errors:?}");
 }
 
+/// Nothing can be counted on Kong, so the log has to say why a body rule does not match.
+#[test]
+fn a_body_that_cannot_be_looked_at_is_logged_once_a_minute() {
+    let in_a_file = "x".repeat(9 * 1024);
+    for (body, reason) in [(in_a_file.as_str(), "body-unreadable: "), ("{", "body-unparsable: ")] {
+        let mut host = Kong::bridged().with(&by_body());
+        post(&mut host, "0", body).send();
+        post(&mut host, "0", body).send();
+        let errors = host.take_errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with(reason), "{errors:?}");
+    }
+}
+
 #[test]
 fn what_was_not_taken_needs_no_taking_back() {
     // The first decision fails, for want of the bridge or of a target; the second has its own fate.
