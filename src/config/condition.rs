@@ -1,6 +1,5 @@
 //! Conditions: items by location.
 
-use super::model::Delimiter;
 use super::read::{
     Field, as_object, describe, is_empty_object, keywords, mismatch, nearest, refuse_unknown, word,
 };
@@ -75,6 +74,20 @@ impl Operator {
     /// Whether the operator compares with a `value`.
     pub fn takes_value(self) -> bool {
         !matches!(self, Self::Exists | Self::NotExists)
+    }
+}
+
+keywords! {
+    /// What separates the values of `in` and `not in`.
+    pub enum Delimiter {
+        /// `,`
+        Comma = ",",
+        /// `;`
+        Semicolon = ";",
+        /// A space.
+        Space = " ",
+        /// A newline.
+        Newline = "\n",
     }
 }
 

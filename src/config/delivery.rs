@@ -1,9 +1,8 @@
 //! Progressive delivery: stickiness, rollouts, circuit breakers.
 
-use super::model::UpstreamName;
 use super::read::{Field, Whole, as_object, keywords, mismatch, object, quote};
 use super::report::Cursor;
-use super::values::Share;
+use super::values::{Share, UpstreamName};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

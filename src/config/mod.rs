@@ -14,15 +14,15 @@ mod report;
 mod schema;
 mod values;
 
-pub use condition::{Condition, Item, Items, Location, MAX_ITEMS, Operator, SystemKey};
+pub use condition::{Condition, Delimiter, Item, Items, Location, MAX_ITEMS, Operator, SystemKey};
 pub use delivery::{
     CircuitBreaker, CookieName, CookiePath, HashOn, NamedWeights, Rate, Rollout, Span, Stage,
     Timestamp,
 };
 pub use model::{
-    Config, DEFAULT_UPSTREAM_HEADER, Delimiter, GlobalConfig, Header, HostChoice, MAX_RULES,
-    MAX_UPSTREAMS, MatchType, RequestHeaders, ResponseHeaderNames, ResponseHeaders, RouteBy, Rule,
-    Upstream, UpstreamName, Upstreams,
+    Config, DEFAULT_UPSTREAM_HEADER, GlobalConfig, Header, HostChoice, MAX_RULES, MAX_UPSTREAMS,
+    MatchType, RequestHeaders, ResponseHeaderNames, ResponseHeaders, RouteBy, Rule, Upstream,
+    Upstreams,
 };
 pub use read::Whole;
 #[cfg(feature = "cli")]
@@ -32,7 +32,7 @@ pub(crate) use report::Cursor;
 pub use report::{Fault, Report, Severity};
 #[cfg(feature = "schema")]
 pub use schema::{kong_meta, schema};
-pub use values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text};
+pub use values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text, UpstreamName};
 
 use read::Field;
 use serde_json::Value;

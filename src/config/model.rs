@@ -1,10 +1,10 @@
 //! What an operator writes.
 
-use super::condition::Condition;
+use super::condition::{Condition, Delimiter};
 use super::delivery::{CircuitBreaker, CookieName, CookiePath, HashOn, Rollout};
 use super::read::{Field, Whole, keywords, mismatch, object};
 use super::report::Cursor;
-use super::values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text};
+use super::values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text, UpstreamName};
 use serde_json::Value;
 
 /// The most rules that a configuration may have.
@@ -164,20 +164,6 @@ object! {
     }
 }
 
-keywords! {
-    /// What separates the values of `in` and `not in`.
-    pub enum Delimiter {
-        /// `,`
-        Comma = ",",
-        /// `;`
-        Semicolon = ";",
-        /// A space.
-        Space = " ",
-        /// A newline.
-        Newline = "\n",
-    }
-}
-
 /// A rule's upstreams: at least one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Upstreams(pub Vec<Upstream>);
@@ -207,32 +193,6 @@ impl Field for Upstreams {
             Vec::<Upstream>::schema(),
             serde_json::json!({ "minItems": 1, "maxItems": MAX_UPSTREAMS }),
         )
-    }
-}
-
-/// The name of an upstream: it travels in headers and in log lines, so it has no spaces and no control characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamName(pub String);
-
-impl Field for UpstreamName {
-    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
-        let Some(name) = value.as_str() else {
-            mismatch(value, "the name of an upstream, or null for the service's own", at);
-            return Self::default();
-        };
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-            at.error(format!(
-                "found {}; accepted is a name of visible ASCII characters without spaces, \
-                 or null for the service's own upstream",
-                super::read::quote(name)
-            ));
-        }
-        Self(name.to_owned())
-    }
-
-    #[cfg(feature = "schema")]
-    fn schema() -> Value {
-        serde_json::json!({ "type": "string", "pattern": "^[!-~]+$" })
     }
 }
 

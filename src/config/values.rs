@@ -202,3 +202,29 @@ impl Field for HeaderSwitch {
         )
     }
 }
+
+/// The name of an upstream: it travels in headers and in log lines, so it has no spaces and no control characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamName(pub String);
+
+impl Field for UpstreamName {
+    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
+        let Some(name) = value.as_str() else {
+            mismatch(value, "the name of an upstream, or null for the service's own", at);
+            return Self::default();
+        };
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            at.error(format!(
+                "found {}; accepted is a name of visible ASCII characters without spaces, \
+                 or null for the service's own upstream",
+                quote(name)
+            ));
+        }
+        Self(name.to_owned())
+    }
+
+    #[cfg(feature = "schema")]
+    fn schema() -> Value {
+        serde_json::json!({ "type": "string", "pattern": "^[!-~]+$" })
+    }
+}
