@@ -9,6 +9,7 @@ mod condition;
 mod delivery;
 mod model;
 mod read;
+mod repeated;
 mod report;
 #[cfg(feature = "schema")]
 mod schema;
@@ -46,7 +47,13 @@ pub fn parse(json: &[u8]) -> (Config, Report) {
         return (Config::default(), Report::default());
     }
     match serde_json::from_slice(json) {
-        Ok(value) => read(&value),
+        Ok(value) => {
+            let (config, mut report) = read(&value);
+            for path in repeated::repeated_fields(json) {
+                report.add_error(path, "found a second time; accepted is each field once");
+            }
+            (config, report)
+        }
         Err(error) => (Config::default(), Report::of_whole(not_json(json, &error))),
     }
 }

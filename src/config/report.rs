@@ -73,6 +73,11 @@ impl Report {
         self.errors().next().is_none()
     }
 
+    /// Adds an error at a place that no cursor has been to.
+    pub(crate) fn add_error(&mut self, path: String, message: &str) {
+        self.faults.push(Fault { severity: Severity::Error, path, message: message.to_owned() });
+    }
+
     /// A report with one error about the configuration as a whole.
     pub(crate) fn of_whole(message: String) -> Self {
         let fault = Fault { severity: Severity::Error, path: String::new(), message };

@@ -400,6 +400,14 @@ fn protobuf_is_told_from_json() {
 }
 
 #[test]
+fn a_field_that_stands_twice_is_refused() {
+    let json = br#"{"rules":[{"weight":1,"weight":2,"upstream":[{"name":"a"}]}]}"#;
+    let report = tse_route::load(json).expect_err("a fault");
+    let errors: Vec<_> = report.errors().map(ToString::to_string).collect();
+    assert_eq!(errors, ["rules[0].weight: found a second time; accepted is each field once"]);
+}
+
+#[test]
 fn limits_are_limits() {
     let one = json!({ "upstream": [{ "name": "a" }] });
     assert_eq!(errors(&json!({ "rules": vec![one; 10_001] })).len(), 1);
