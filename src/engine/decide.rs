@@ -17,6 +17,16 @@ pub enum Outcome {
     NeedsBody,
 }
 
+impl Outcome {
+    /// The choice, if a rule decides.
+    pub fn choice(self) -> Option<Choice> {
+        match self {
+            Self::Routed(choice) => Some(choice),
+            Self::Unmatched | Self::NeedsBody => None,
+        }
+    }
+}
+
 /// The rule that decides and its upstream, by their positions in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {

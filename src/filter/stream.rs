@@ -208,12 +208,8 @@ impl Stream {
 
     /// Whether the gateway can still go where the body leads.
     fn can_follow(&self, host: &dyn Host, outcome: Outcome) -> bool {
-        let next = match outcome {
-            Outcome::Routed(choice) => Some(choice),
-            Outcome::Unmatched | Outcome::NeedsBody => None,
-        };
-        let is_to_return =
-            self.upstream_of(self.decided).is_some() && self.upstream_of(next).is_none();
+        let is_to_return = self.upstream_of(self.decided).is_some()
+            && self.upstream_of(outcome.choice()).is_none();
         let follows = !is_to_return || self.routes_by_header_only() || host.can_unroute();
         if !follows {
             output::error_once_a_minute(
@@ -276,21 +272,15 @@ impl Stream {
     }
 
     fn differs(&self, outcome: Outcome) -> bool {
-        let choice = match outcome {
-            Outcome::Routed(choice) => Some(choice),
-            Outcome::Unmatched | Outcome::NeedsBody => None,
-        };
-        choice != self.decided
+        outcome.choice() != self.decided
     }
 
     /// Makes a decision come true.
     fn apply(&mut self, host: &dyn Host, outcome: Outcome) {
         let plugin = Rc::clone(&self.plugin);
         let header = plugin.loaded.config.upstream_header.as_str();
-        let decision = match outcome {
-            Outcome::Routed(choice) => plugin.effects.of(choice).map(|effect| (choice, effect)),
-            Outcome::Unmatched | Outcome::NeedsBody => None,
-        };
+        let decision =
+            outcome.choice().and_then(|choice| Some((choice, plugin.effects.of(choice)?)));
         let Some((choice, effect)) = decision else {
             refuse_forged(host, header);
             if let Some(metrics) = &plugin.metrics {
@@ -337,7 +327,7 @@ impl Stream {
             return;
         }
         // Another decision replaces the first by itself.
-        if !self.routes_by_header_only() && !matches!(outcome, Outcome::Routed(_)) {
+        if !self.routes_by_header_only() && outcome.choice().is_none() {
             host.unroute();
         }
         for (name, values) in self.undo.drain(..) {
