@@ -340,10 +340,7 @@ impl Stream {
                     .fold(abi::set_header(Map::Request, name, first), Result::and),
             };
             if undone.is_err() {
-                output::error_once_a_minute(
-                    Refusal::HostFailure.word(),
-                    "the gateway did not restore a request header",
-                );
+                report_host("the gateway did not restore a request header");
             }
         }
         // What the filter shows itself it has published itself.
@@ -381,10 +378,7 @@ impl Stream {
         });
         let failures = removed.chain(set).chain(added).filter(Result::is_err).count();
         if failures > 0 {
-            output::error_once_a_minute(
-                Refusal::HostFailure.word(),
-                "the gateway refused to change a request header",
-            );
+            report_host("the gateway refused to change a request header");
         }
     }
 
@@ -450,21 +444,17 @@ fn set_internal(host: &dyn Host, header: &str, effect: &Effect) -> Routing {
 
 /// Removes a client's own internal header, and lets the gateway forget what it may have made of it.
 fn refuse_forged(host: &dyn Host, header: &str) {
-    if remove_forged(header) {
+    if abi::header(Map::Request, header.as_bytes()).is_some() {
+        if abi::remove_header(Map::Request, header.as_bytes()).is_err() {
+            report_host("the gateway did not remove a client's own internal header");
+        }
         host.forget_route();
     }
 }
 
-/// Removes a client's own internal header; whether there was one.
-fn remove_forged(header: &str) -> bool {
-    let is_forged = abi::header(Map::Request, header.as_bytes()).is_some();
-    if is_forged && abi::remove_header(Map::Request, header.as_bytes()).is_err() {
-        output::error_once_a_minute(
-            Refusal::HostFailure.word(),
-            "the gateway did not remove a client's own internal header",
-        );
-    }
-    is_forged
+/// Says that the gateway refused a call that it should not, and that the request goes on.
+fn report_host(sentence: &str) {
+    output::error_once_a_minute(Refusal::HostFailure.word(), sentence);
 }
 
 /// A request under a configuration that cannot be used: the service's own upstream serves.
