@@ -16,7 +16,7 @@ help: ## List the targets
 
 .PHONY: wasm
 wasm: ## Build dist/tse-route.wasm
-	cargo build --lib --profile filter --no-default-features --target $(WASM_TARGET)
+	cargo build --package tse-route --lib --profile filter --no-default-features --target $(WASM_TARGET)
 	@mkdir -p dist
 	@tests/require.sh wasm-opt:binaryen || echo "without wasm-opt the filter works, but is a sixth larger"
 	@if command -v wasm-opt >/dev/null; then \
@@ -33,7 +33,7 @@ $(VENV)/.installed: tests/requirements.txt
 
 .PHONY: cli
 cli: ## Build the command line, dist/tse-route
-	cargo build --bin tse-route --release
+	cargo build --package tse-route-cli --release
 	@mkdir -p dist
 	@cp target/release/tse-route dist/tse-route
 	@ls -l dist/tse-route
@@ -62,7 +62,7 @@ test-rust: wasm ## Unit and engine tests, and the built filter in a host harness
 test-node: $(BINDGEN_RUNNER) ## The engine's tests on wasm32-unknown-unknown, under Node
 	@echo "== The engine under Node"
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(BINDGEN_RUNNER) \
-	  cargo test --no-default-features --target wasm32-unknown-unknown --test engine
+	  cargo test --package tse-route --no-default-features --target wasm32-unknown-unknown --test engine
 
 target/tools/wasm-bindgen-%/bin/wasm-bindgen-test-runner:
 	@tests/require.sh node:nodejs
@@ -78,7 +78,7 @@ test-lua: ## The bridge plugin under LuaJIT
 .PHONY: test-python
 test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
-	cargo build --quiet --bin tse-route
+	cargo build --quiet --package tse-route-cli
 	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests
 
 BENCH_BUILT := target/bench/build
@@ -97,15 +97,15 @@ bench-simulate: cli ## Measure `tse-route simulate` on ten million requests
 
 .PHONY: fuel
 fuel: wasm ## Write tests/fuel.txt: what the requests of tests/fuel.rs cost
-	FUEL=write cargo test --quiet --test fuel
+	FUEL=write cargo test --quiet --package tse-route --test fuel
 
 .PHONY: lint
 lint: ## Check the format and the lints for all targets
 	cargo fmt --check
-	cargo clippy --all-targets -- --deny warnings
-	cargo clippy --lib --no-default-features --target $(WASM_TARGET) -- --deny warnings
-	cargo clippy --lib --no-default-features --target wasm32-unknown-unknown -- --deny warnings
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --package tse-route --lib --no-default-features --target $(WASM_TARGET) -- --deny warnings
+	cargo clippy --package tse-route --lib --no-default-features --target wasm32-unknown-unknown -- --deny warnings
 
 .PHONY: schema
 schema: ## Write kong/filters/tse-route.meta.json from the types of the configuration
-	UPDATE_SCHEMA=1 cargo test --quiet --test schema
+	UPDATE_SCHEMA=1 cargo test --quiet --package tse-route --test schema

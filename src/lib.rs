@@ -4,8 +4,6 @@
 //! writes, [`engine`] what it decides, `filter` when it is asked, `host` what the gateway can do.
 //! The last two exist only in the WebAssembly module that a gateway loads.
 
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod config;
 pub mod engine;
 #[cfg(target_os = "wasi")]

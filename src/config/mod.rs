@@ -26,9 +26,7 @@ pub use model::{
     Upstreams,
 };
 pub use read::Whole;
-#[cfg(feature = "cli")]
-pub(crate) use read::nearest;
-pub(crate) use read::quote;
+pub use read::{nearest, quote};
 pub(crate) use report::Cursor;
 pub use report::{Fault, Report, Severity};
 #[cfg(feature = "schema")]

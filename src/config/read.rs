@@ -33,7 +33,7 @@ pub(crate) fn describe(value: &Value) -> String {
 }
 
 /// Quotes text from a configuration for a message, cut where it is long.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
@@ -47,10 +47,7 @@ pub(crate) fn mismatch(value: &Value, accepted: &str, at: &mut Cursor<'_>) {
 }
 
 /// The known name that an unknown one was probably meant to be.
-pub(crate) fn nearest<'k>(
-    unknown: &str,
-    known: impl IntoIterator<Item = &'k str>,
-) -> Option<&'k str> {
+pub fn nearest<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let unknown = unknown.to_ascii_lowercase();
     known
         .into_iter()
@@ -120,7 +117,8 @@ macro_rules! object {
         }
 
         impl $name {
-            pub(crate) const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+            /// The names of the fields, as they are written.
+            pub const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
         }
 
         impl Default for $name {

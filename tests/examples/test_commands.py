@@ -35,7 +35,7 @@ def steps(block: str) -> list[tuple[str, str]]:
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the files of the page and the program."""
     if not CLI.exists():
-        pytest.fail(f"{CLI} is missing: `cargo build --bin tse-route` makes it")
+        pytest.fail(f"{CLI} is missing: `cargo build --package tse-route-cli` makes it")
     directory = tmp_path_factory.mktemp("page")
     shown = re.findall(r"`([\w.-]+)`:\n\n```\w+\n(.*?)^```$", README.read_text(), re.M | re.S)
     for name, text in shown:

@@ -49,7 +49,15 @@ fn built() -> PathBuf {
     const TARGET: &str = "wasm32-wasip1";
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--lib", "--profile", "filter", "--no-default-features"])
+        .args([
+            "build",
+            "--package",
+            "tse-route",
+            "--lib",
+            "--profile",
+            "filter",
+            "--no-default-features",
+        ])
         .args(["--target", TARGET])
         .arg("--target-dir")
         .arg(target_dir)

@@ -1,6 +1,6 @@
 """Imported routes do in the real Envoy what they did where they come from.
 
-The tables are those of `tests/cli/import`; `tests/cli/import.rs` says what their fields mean.
+The tables are those of `cli/tests/cli/import`; `cli/tests/cli/import.rs` says what their fields mean.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from client import Connection
 from gateway import ROOT, Envoy, Listener
 
 CLI = ROOT / "target" / "debug" / "tse-route"
-TABLES = sorted((ROOT / "tests" / "cli" / "import").glob("*.yaml"))
+TABLES = sorted((ROOT / "cli" / "tests" / "cli" / "import").glob("*.yaml"))
 SERVICE = "(service)"
 REQUESTS = 4_000
 # In points of 100, three standard deviations of a half. A run that is out is repeated once.
@@ -78,7 +78,7 @@ def moved(config: dict[str, Any], at: str | None) -> dict[str, Any]:
 def envoy() -> Iterator[Envoy]:
     """A gateway for each source, with an upstream of each name."""
     if not CLI.exists():
-        pytest.fail(f"{CLI} is missing: `cargo build --bin tse-route` makes it")
+        pytest.fail(f"{CLI} is missing: `cargo build --package tse-route-cli` makes it")
     configs = {source: imported(source) for source in TABLES}
     listeners = {
         case.listener: Listener(moved(configs[case.source], case.entry.get("at"))) for case in CASES

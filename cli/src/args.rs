@@ -1,0 +1,212 @@
+//! The commands and their flags.
+
+use super::output::Format;
+use clap::{Parser, Subcommand};
+use tse_route::config::Timestamp;
+
+/// Conditional, weighted traffic splitting for Kong and Envoy: ask before you deploy.
+///
+/// Every command uses the engine of the gateway filter itself.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tse-route",
+    version,
+    max_term_width = 100,
+    after_long_help = "Exit codes: 0 all is well; 1 faults were found; 2 wrong usage, or a file that cannot be read.\n\
+        Results go to the standard output, all else to the standard error. Colours only on a terminal; NO_COLOR=1 turns them off."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Check(CheckArgs),
+    Explain(ExplainArgs),
+    Simulate(SimulateArgs),
+    Import(ImportArgs),
+    /// Print the JSON Schema of the configuration
+    #[command(after_help = "Examples:\n  \
+        tse-route schema > tse-route.schema.json\n  \
+        tse-route schema --kong > tse-route.meta.json")]
+    Schema {
+        /// The file that Kong reads beside the filter (JSON Schema draft 4)
+        #[arg(long)]
+        kong: bool,
+    },
+    /// Print a shell's completion script
+    #[command(after_help = "Examples:\n  \
+        tse-route completions bash > /etc/bash_completion.d/tse-route\n  \
+        tse-route completions zsh > ~/.zfunc/_tse-route")]
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Examples:\n  \
+        tse-route man | man -l -\n  \
+        tse-route man check > tse-route-check.1")]
+    Man {
+        /// The command whose page is wanted instead of the program's
+        command: Option<String>,
+    },
+}
+
+/// Validate configurations
+///
+/// Reads a configuration as JSON or YAML, KongPlugin and KongClusterPlugin manifests, Kong
+/// declarative files and Envoy bootstraps, several in one file where that is usual, and shows every
+/// fault with its place.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route check config.yaml\n  \
+    tse-route check --strict kong.yml manifests/*.yaml\n  \
+    kubectl get kongplugin -A -o yaml | tse-route check -\n\n\
+    Exit codes: 0 all is well; 1 faults were found; 2 wrong usage, or a file that cannot be read.")]
+pub(crate) struct CheckArgs {
+    /// Files to look at; `-` is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Fail on warnings too
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Show how one request is decided, and why
+///
+/// For every rule: whether it matches and, where it does not, which item failed on which value. With
+/// several upstreams the draw is by weight: `--seed` makes another one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route explain -c config.yaml --request 'GET /x?uid=1' -H 'version: v2'\n  \
+    tse-route explain -c kong.yml --plugin 'route shop' --request /cart --cookie 'user=7'\n  \
+    tse-route explain -c config.yaml --request 'POST /orders' --body '{\"vip\": true}' --output json\n\n\
+    In the probabilities, `(service)` is the service's own upstream.\n\
+    Exit codes: 0 decided; 1 the configuration cannot be used; 2 wrong usage, or a file that cannot be read.")]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The time of the request: RFC 3339, or seconds since 1970; without it the present
+    #[arg(long, value_name = "TIME", value_parser = super::world::time)]
+    pub at: Option<Timestamp>,
+    /// Where the draw among several upstreams starts
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Send many requests through the engine, and compare the split with the configured one
+///
+/// Without a request, a file of keys or an access log, a request is made up for each rule that
+/// matches it, and the rules get requests in turn. Rules that stick to a client (`hash_on`) get
+/// another client with every request.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route simulate -c config.yaml\n  \
+    tse-route simulate -c config.yaml --requests 10000000 --at 2030-01-31T08:00:00Z\n  \
+    tse-route simulate -c config.yaml --request '/x?uid={key}' --keys users.txt\n  \
+    tse-route simulate -c config.yaml --access-log access.log --output json\n  \
+    tse-route simulate -c config.yaml --weights-to next.yaml\n\n\
+    A p-value is the probability of a deviation at least as large from weights that are kept: one\n\
+    below 0.001 is hardly chance.\n\
+    Exit codes: 0 simulated; 1 a configuration cannot be used; 2 wrong usage, or a file that cannot be read.")]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How many requests [default: 100000, or one for each key or line of the log]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000_000))]
+    pub requests: Option<u64>,
+    /// A file with one client's key in each line; it takes the place of `{key}` in the request, and
+    /// stands where the rules' `hash_on` looks
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<String>,
+    /// An access log in common or combined format, whose requests are sent
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "request", "headers", "cookie", "body", "client_ip"])]
+    pub access_log: Option<String>,
+    /// A second configuration: how many clients would move if it came next
+    #[arg(long, value_name = "FILE")]
+    pub weights_to: Option<String>,
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The time of all requests: RFC 3339, or seconds since 1970; without it the present
+    #[arg(long, value_name = "TIME", value_parser = super::world::time)]
+    pub at: Option<Timestamp>,
+    /// Where the draws start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Translate what other gateways know of traffic splitting into a KongPlugin
+///
+/// Reads Gateway API HTTPRoutes, Ingresses with ingress-nginx's canary annotations, Kong's `canary`
+/// plugin and APISIX's `traffic-split`. Backends in Kubernetes get the names of Kong's Upstreams,
+/// `<service>.<namespace>.<port>.svc`. Several routes become one plugin, with their hostnames as
+/// conditions. What cannot be carried over is an error at its place.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route import httproute.yaml > plugin.yaml\n  \
+    kubectl get ingress -n shop -o yaml | tse-route import - --lossy\n  \
+    tse-route import apisix.yaml --name shop-split | tse-route check -\n\n\
+    Exit codes: 0 translated; 1 something cannot be carried over; 2 wrong usage, or a file that cannot be read.")]
+pub(crate) struct ImportArgs {
+    /// Files to translate; `-` is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Leave out what cannot be carried over, with a warning instead of an error
+    #[arg(long)]
+    pub lossy: bool,
+    /// The name of the plugin
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Which configuration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    /// The file with the configuration, of any kind that `check` reads
+    #[arg(short, long, value_name = "FILE")]
+    pub config: String,
+    /// Which of the file's configurations, where it has several: its name, or a part of it
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<String>,
+}
+
+/// What the request is like.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct RequestArgs {
+    /// Method and path, or a path, or a whole URL [default: GET /]
+    #[arg(long, value_name = "REQUEST")]
+    pub request: Option<String>,
+    /// A header, as in `version: v2`; may be given again
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
+    /// Cookies, as in `a=1; b=2`; may be given again
+    #[arg(long, value_name = "COOKIE")]
+    pub cookie: Vec<String>,
+    /// The body; `@FILE` reads it from a file. Without a content type of a form it is taken for JSON
+    #[arg(long, value_name = "BODY")]
+    pub body: Option<String>,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS")]
+    pub client_ip: Option<String>,
+    /// The scheme that the client used
+    #[arg(long, value_name = "SCHEME")]
+    pub scheme: Option<String>,
+}
+
+/// For whom the output is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Output {
+    /// For people or for programs
+    #[arg(long = "output", value_name = "FORMAT", default_value = "human")]
+    pub format: Format,
+}

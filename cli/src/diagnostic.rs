@@ -1,0 +1,117 @@
+//! What is wrong with a file, laid out like a compiler's messages.
+
+use super::source::{Source, Span};
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+use tse_route::config::Severity;
+
+/// One fault with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Diagnostic {
+    pub severity: Severity,
+    pub span: Span,
+    /// The place in the configuration, as in `rules[2].weight`.
+    pub path: Option<String>,
+    /// Which of the file's configurations is meant.
+    pub subject: Option<String>,
+    pub message: String,
+}
+
+impl Diagnostic {
+    pub(crate) fn error(span: Span, message: String) -> Self {
+        Self { severity: Severity::Error, span, path: None, subject: None, message }
+    }
+
+    pub(crate) fn warning(span: Span, message: String) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
+    }
+
+    pub(crate) fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// The fault under its line of the file.
+    pub(crate) fn human(&self, source: &Source) -> String {
+        let (level, mut parts) = match self.severity {
+            Severity::Error => (Level::ERROR, parts(&self.message)),
+            Severity::Warning => (Level::WARNING, parts(&self.message)),
+        };
+        let said = parts.next().unwrap_or_default();
+        let title = match self.path.as_deref() {
+            Some("") | None => said.to_owned(),
+            Some(path) => format!("{path}: {said}"),
+        };
+        let (line_start, line) = source.line(self.span.start);
+        let line_number = source.position(self.span.start).line;
+        let start = (self.span.start - line_start).min(line.len());
+        let end = (self.span.end.saturating_sub(line_start)).clamp(start, line.len());
+        let snippet = Snippet::source(line)
+            .line_start(line_number)
+            .path(source.name.as_str())
+            .annotation(AnnotationKind::Primary.span(start..end));
+        let mut group = level.primary_title(title).element(snippet);
+        if let Some(subject) = &self.subject {
+            group = group.element(Level::NOTE.message(format!("in {subject}")));
+        }
+        for part in parts {
+            let level = if part.starts_with("did you mean") { Level::HELP } else { Level::NOTE };
+            group = group.element(level.message(part));
+        }
+        format!("{}\n\n", Renderer::styled().render(&[group]))
+    }
+
+    pub(crate) fn json(&self, source: &Source) -> Value {
+        let position = source.position(self.span.start);
+        json!({
+            "severity": match self.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            },
+            "file": source.name,
+            "line": position.line,
+            "column": position.column,
+            "subject": self.subject,
+            "path": self.path,
+            "message": self.message,
+        })
+    }
+}
+
+/// What was found, what is accepted and what may have been meant: messages have them in this order.
+fn parts(message: &str) -> impl Iterator<Item = &str> {
+    let accepted = message.rfind("; accepted ");
+    let suggestion = message.rfind("; did you mean ");
+    let (first, second) = (accepted.or(suggestion), accepted.and(suggestion));
+    let cut = |from: Option<usize>, to: Option<usize>| {
+        let from = from.map_or(0, |at| at + 2);
+        message.get(from..to.unwrap_or(message.len()))
+    };
+    let pieces = [
+        cut(None, first),
+        first.and_then(|_| cut(first, second)),
+        second.and_then(|_| cut(second, None)),
+    ];
+    pieces.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn messages_are_taken_apart() {
+        let table: &[(&str, &[&str])] = &[
+            ("found 1", &["found 1"]),
+            ("found 1; accepted is 2", &["found 1", "accepted is 2"]),
+            (
+                "found 1; accepted is 2; did you mean 3?",
+                &["found 1", "accepted is 2", "did you mean 3?"],
+            ),
+            ("unknown field; did you mean `a`?", &["unknown field", "did you mean `a`?"]),
+            ("a; b; accepted are c", &["a; b", "accepted are c"]),
+        ];
+        for (message, pieces) in table {
+            assert_eq!(&parts(message).collect::<Vec<_>>(), pieces);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Envoy bootstraps and listeners.
+
+use super::{Found, Subject, UpstreamNames};
+use crate::source::Node;
+use hashbrown::HashSet;
+
+/// Finds the Wasm filters and the configuration strings in them.
+pub(super) fn find(bootstrap: &Node, found: &mut Found<'_>) {
+    let clusters = bootstrap.dig(&["static_resources", "clusters"]).map(Node::elements);
+    let dynamic = bootstrap.get("dynamic_resources").is_some();
+    let names: HashSet<String> = clusters
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|cluster| cluster.text_of("name").map(str::to_owned))
+        .collect();
+    // Where clusters come from elsewhere, or not at all, nothing is known of them.
+    let upstreams = (!dynamic && !names.is_empty())
+        .then_some(UpstreamNames { what: "a cluster of this file", names });
+    let mut filters = Vec::new();
+    bootstrap.walk(&mut |node| {
+        let config = node.get("typed_config").unwrap_or(node);
+        let is_wasm = |node: &Node| {
+            node.text_of("@type").is_some_and(|t| t.ends_with("http.wasm.v3.Wasm"))
+                || node.text_of("type_url").is_some_and(|t| t.ends_with("http.wasm.v3.Wasm"))
+        };
+        if std::ptr::eq(config, node) || !is_wasm(config) {
+            return;
+        }
+        filters.push((node, config.get("value").unwrap_or(config)));
+    });
+    for (filter, wasm) in filters {
+        let Some(plugin) = wasm.get("config") else { continue };
+        let name = filter.text_of("name").unwrap_or("without a name");
+        if !is_ours(filter, plugin) {
+            found.warning(
+                filter,
+                format!(
+                    "the Wasm filter {name} is not checked: nothing in it has the name tse-route"
+                ),
+            );
+            continue;
+        }
+        let holds = plugin.get("allow_on_headers_stop_iteration").and_then(Node::scalar);
+        let holds = holds.and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let config = match plugin.get("configuration") {
+            None => Some(Node::null(super::head(plugin))),
+            Some(any) => configuration(any, found),
+        };
+        if let Some(node) = config {
+            found.subjects.push(Subject {
+                upstreams: upstreams.clone(),
+                holds_requests: Some(holds),
+                ..Subject::labelled(format!("filter {name}"), node)
+            });
+        }
+    }
+}
+
+/// The configuration in an `Any`: a string with JSON in it, or a struct.
+fn configuration(any: &Node, found: &mut Found<'_>) -> Option<Node> {
+    let kind = any.text_of("@type").unwrap_or_default();
+    match any.get("value") {
+        Some(value) if kind.ends_with("StringValue") || kind.ends_with("protobuf.Struct") => {
+            found.configuration(value)
+        }
+        _ => {
+            let message = "found another kind of value; accepted is a `google.protobuf.StringValue` \
+                           with the configuration as JSON, or a `google.protobuf.Struct`";
+            found.error(any, message);
+            None
+        }
+    }
+}
+
+/// Whether a Wasm filter is this one, by any of its names.
+fn is_ours(filter: &Node, plugin: &Node) -> bool {
+    let code = plugin.dig(&["vm_config", "code"]);
+    let file = code.and_then(|code| code.dig(&["local", "filename"])).and_then(Node::text);
+    let url = code.and_then(|code| code.dig(&["remote", "http_uri", "uri"])).and_then(Node::text);
+    [filter.text_of("name"), plugin.text_of("name"), plugin.text_of("root_id"), file, url]
+        .into_iter()
+        .flatten()
+        .any(super::is_plugin)
+}

@@ -1,0 +1,116 @@
+//! The files that carry a configuration, and the configurations in them.
+
+mod envoy;
+mod kong;
+mod kubernetes;
+mod subject;
+
+pub(crate) use subject::{Checked, Subject, UpstreamNames};
+
+use super::diagnostic::Diagnostic;
+use super::source::{Kind, Node, Source};
+use tse_route::config::Config;
+
+/// The name under which gateways know the filter.
+pub(crate) const PLUGIN: &str = "tse-route";
+
+/// Whether a Wasm filter's name, or that of its file, is this one's.
+fn is_plugin(name: &str) -> bool {
+    name.contains("tse-route") || name.contains("tse_route")
+}
+
+/// A file and what was found in it.
+#[derive(Debug)]
+pub(crate) struct File {
+    pub source: Source,
+    pub subjects: Vec<Subject>,
+    /// What is wrong outside of the configurations.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl File {
+    /// Reads a file and finds the configurations in it.
+    pub(crate) fn read(name: &str) -> Result<Self, String> {
+        Ok(Self::of(Source::read(name)?))
+    }
+
+    pub(crate) fn of(source: Source) -> Self {
+        let (documents, faults) = source.documents();
+        let mut found = Found { text: &source.text, ..Found::default() };
+        let broken = !faults.is_empty();
+        for fault in faults {
+            found.diagnostics.push(Diagnostic::error(fault.span, fault.message));
+        }
+        let several = documents.len() > 1;
+        for document in &documents {
+            found.document(document, several);
+        }
+        if documents.is_empty() && !broken {
+            // Nothing at all is the configuration without rules.
+            found.subjects.push(Subject::raw(Node::null(0..0)));
+        } else if found.subjects.is_empty() && found.diagnostics.is_empty() {
+            let message = format!(
+                "no configuration of {PLUGIN} in this file; accepted are a configuration as JSON or YAML, \
+                 KongPlugin manifests, Kong declarative files and Envoy bootstraps"
+            );
+            found.diagnostics.push(Diagnostic::error(0..0, message));
+        }
+        let Found { subjects, diagnostics, .. } = found;
+        Self { source, subjects, diagnostics }
+    }
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Found<'s> {
+    text: &'s str,
+    subjects: Vec<Subject>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Found<'_> {
+    fn document(&mut self, document: &Node, one_of_several: bool) {
+        let has = |fields: &[&str]| fields.iter().any(|field| document.get(field).is_some());
+        if has(&["apiVersion", "kind"]) {
+            kubernetes::find(document, self);
+        } else if has(&["_format_version", "services", "upstreams", "plugins", "filter_chains"]) {
+            kong::find(document, self);
+        } else if has(&["static_resources", "dynamic_resources", "@type", "resources"]) {
+            envoy::find(document, self);
+        } else if !one_of_several
+            || Config::FIELDS.iter().any(|field| document.get(field).is_some())
+        {
+            self.subjects.push(Subject::raw(document.clone()));
+        }
+    }
+
+    /// A configuration that stands as a tree, or as JSON in a string.
+    fn configuration(&mut self, node: &Node) -> Option<Node> {
+        let Some(text) = node.text() else { return Some(node.clone()) };
+        let embedded = super::source::Embedded::read(self.text, node, text);
+        let sound = embedded.faults.is_empty();
+        self.diagnostics.extend(
+            embedded.faults.into_iter().map(|fault| Diagnostic::error(fault.span, fault.message)),
+        );
+        embedded.node.filter(|_| sound)
+    }
+
+    fn error(&mut self, node: &Node, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::error(head(node), message.into()));
+    }
+
+    fn warning(&mut self, node: &Node, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::warning(head(node), message.into()));
+    }
+}
+
+/// The place of a node that may be long: that of its first field.
+fn head(node: &Node) -> super::source::Span {
+    match &node.kind {
+        Kind::Map(entries) => match entries.first() {
+            Some(first) => first.key_span.clone(),
+            None => node.span.clone(),
+        },
+        _ => node.span.clone(),
+    }
+}

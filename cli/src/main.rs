@@ -1,0 +1,7 @@
+//! The command line: `tse-route check`, `explain`, `simulate`, `import` and `schema`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tse_route_cli::main()
+}

@@ -1,7 +1,0 @@
-//! The command line: `tse-route check`, `explain`, `simulate`, `import` and `schema`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    tse_route::cli::main()
-}
