@@ -14,8 +14,12 @@ PYTHON := $(VENV)/bin/python
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: toolchain
+toolchain: ## Install the parts of the Rust toolchain that are missing
+	@tests/toolchain.sh
+
 .PHONY: wasm
-wasm: ## Build dist/tse-route.wasm
+wasm: toolchain ## Build dist/tse-route.wasm
 	cargo build --package tse-route --lib --profile filter --no-default-features --target $(WASM_TARGET)
 	@mkdir -p dist
 	@tests/require.sh wasm-opt:binaryen || echo "without wasm-opt the filter works, but is a sixth larger"
@@ -32,7 +36,7 @@ $(VENV)/.installed: tests/requirements.txt
 	@touch $@
 
 .PHONY: cli
-cli: ## Build the command line, dist/tse-route
+cli: toolchain ## Build the command line, dist/tse-route
 	cargo build --package tse-route-cli --release
 	@mkdir -p dist
 	@cp target/release/tse-route dist/tse-route
@@ -59,7 +63,7 @@ test-rust: wasm ## Unit and engine tests, and the built filter in a host harness
 	TSE_ROUTE_WASM=$(CURDIR)/$(WASM) cargo test
 
 .PHONY: test-node
-test-node: $(BINDGEN_RUNNER) ## The engine's tests on wasm32-unknown-unknown, under Node
+test-node: toolchain $(BINDGEN_RUNNER) ## The engine's tests on wasm32-unknown-unknown, under Node
 	@echo "== The engine under Node"
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(BINDGEN_RUNNER) \
 	  cargo test --package tse-route --no-default-features --target wasm32-unknown-unknown --test engine
@@ -100,12 +104,12 @@ fuel: wasm ## Write tests/fuel.txt: what the requests of tests/fuel.rs cost
 	FUEL=write cargo test --quiet --package tse-route --test fuel
 
 .PHONY: lint
-lint: ## Check the format and the lints for all targets
+lint: toolchain ## Check the format and the lints for all targets
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo clippy --package tse-route --lib --no-default-features --target $(WASM_TARGET) -- --deny warnings
 	cargo clippy --package tse-route --lib --no-default-features --target wasm32-unknown-unknown -- --deny warnings
 
 .PHONY: schema
-schema: ## Write kong/filters/tse-route.meta.json from the types of the configuration
+schema: toolchain ## Write kong/filters/tse-route.meta.json from the types of the configuration
 	UPDATE_SCHEMA=1 cargo test --quiet --package tse-route --test schema
