@@ -32,6 +32,9 @@ TYPES = "type.googleapis.com/"
 HCM = TYPES + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 WASM_FILTER = TYPES + "envoy.extensions.filters.http.wasm.v3.Wasm"
 ROUTER = TYPES + "envoy.extensions.filters.http.router.v3.Router"
+EARLY_MUTATION = (
+    TYPES + "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+)
 STRING = TYPES + "google.protobuf.StringValue"
 FILE_ACCESS_LOG = TYPES + "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 
@@ -56,6 +59,8 @@ class Listener:
     fields: dict[str, Any] = field(default_factory=dict)
     # The request header that the filter and the routes agree on.
     header: str = HEADER
+    # Whether the connection manager removes the header from what clients send, as in the examples.
+    guarded: bool = True
     # The format of an access log, which `Envoy.access_log` reads.
     access_log: str | None = None
 
@@ -95,6 +100,8 @@ class Listener:
             ],
             **self.manager,
         }
+        if self.guarded:
+            manager.setdefault("early_header_mutation_extensions", [early_removal(self.header)])
         if self.access_log is not None:
             manager["access_log"] = [
                 {
@@ -115,6 +122,14 @@ class Listener:
             "filter_chains": [{"filters": [manager_filter(manager)]}],
             **self.fields,
         }
+
+
+def early_removal(header: str) -> dict[str, Any]:
+    """What removes a header before the first route is picked."""
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {"@type": EARLY_MUTATION, "mutations": [{"remove": header}]},
+    }
 
 
 class Reservations:

@@ -29,13 +29,16 @@ RULES = [
     rule("missing", "nowhere", 7),
     rule("body", "canary", 6, **IN_BODY),
 ]
+# Without the guard of the examples: the filter alone, whose last line of defence this is.
 LISTENERS = {
-    "usual": Listener({"rules": RULES}),
-    "renamed": Listener({"rules": RULES, "upstream_header": "X-Lane"}, header="x-lane"),
-    "without rules": Listener({}),
-    "only disabled": Listener({"rules": [{**RULES[0], "enabled": False}]}),
+    "usual": Listener({"rules": RULES}, guarded=False),
+    "renamed": Listener(
+        {"rules": RULES, "upstream_header": "X-Lane"}, header="x-lane", guarded=False
+    ),
+    "without rules": Listener({}, guarded=False),
+    "only disabled": Listener({"rules": [{**RULES[0], "enabled": False}]}, guarded=False),
     # For a tier behind this one; the routes here read the header all the same.
-    "by header": Listener({"rules": RULES, "route_by": "header"}),
+    "by header": Listener({"rules": RULES, "route_by": "header"}, guarded=False),
 }
 
 

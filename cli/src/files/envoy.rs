@@ -1,6 +1,6 @@
 //! Envoy bootstraps and listeners.
 
-use super::{Found, Subject, UpstreamNames};
+use super::{Found, Guard, Subject, UpstreamNames};
 use crate::source::Node;
 use hashbrown::HashSet;
 
@@ -16,6 +16,7 @@ pub(super) fn find(bootstrap: &Node, found: &mut Found<'_>) {
     // Where clusters come from elsewhere, or not at all, nothing is known of them.
     let upstreams = (!dynamic && !names.is_empty())
         .then_some(UpstreamNames { what: "a cluster of this file", names });
+    let managers = managers(bootstrap);
     let mut filters = Vec::new();
     bootstrap.walk(&mut |node| {
         let config = node.get("typed_config").unwrap_or(node);
@@ -50,10 +51,54 @@ pub(super) fn find(bootstrap: &Node, found: &mut Found<'_>) {
             found.subjects.push(Subject {
                 upstreams: upstreams.clone(),
                 holds_requests: Some(holds),
+                guard: managers.iter().find(|manager| manager.has(filter)).map(Manager::guard),
                 ..Subject::labelled(format!("filter {name}"), node)
             });
         }
     }
+}
+
+/// A connection manager.
+struct Manager<'n> {
+    node: &'n Node,
+    guard: Guard,
+}
+
+impl Manager<'_> {
+    fn has(&self, filter: &Node) -> bool {
+        let mut found = false;
+        self.node.walk(&mut |node| found |= std::ptr::eq(node, filter));
+        found
+    }
+
+    fn guard(&self) -> Guard {
+        self.guard.clone()
+    }
+}
+
+/// The connection managers of a file, with the headers that they remove before a route is picked.
+fn managers(bootstrap: &Node) -> Vec<Manager<'_>> {
+    let mut managers = Vec::new();
+    bootstrap.walk(&mut |node| {
+        let is_manager = |kind: &str| kind.ends_with("v3.HttpConnectionManager");
+        if node.text_of("@type").is_some_and(is_manager) {
+            let guard =
+                Guard { span: super::head(node), removed: removed_early(node), policy: None };
+            managers.push(Manager { node, guard });
+        }
+    });
+    managers
+}
+
+/// The headers that a connection manager removes before a route is picked, in lower case.
+pub(super) fn removed_early(manager: &Node) -> HashSet<String> {
+    let extensions = manager.list("early_header_mutation_extensions").iter();
+    extensions
+        .filter_map(|extension| extension.get("typed_config"))
+        .flat_map(|mutation| mutation.list("mutations"))
+        .filter_map(|mutation| mutation.text_of("remove"))
+        .map(str::to_ascii_lowercase)
+        .collect()
 }
 
 /// The configuration in an `Any`: a string with JSON in it, or a struct.

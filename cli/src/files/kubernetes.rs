@@ -1,7 +1,8 @@
 //! KongPlugin and KongClusterPlugin manifests, and the filter in Istio and in Envoy Gateway.
 
-use super::{Found, PLUGIN, Subject};
+use super::{Found, Guard, PLUGIN, Subject};
 use crate::source::Node;
+use hashbrown::HashSet;
 
 /// Finds the configurations in a manifest; manifests of other kinds are none of ours.
 pub(super) fn find(manifest: &Node, found: &mut Found<'_>) {
@@ -35,12 +36,27 @@ pub(super) fn find(manifest: &Node, found: &mut Found<'_>) {
         "WasmPlugin" => {
             let Some(spec) = manifest.get("spec") else { return };
             let names = [spec.text_of("pluginName"), spec.text_of("url")];
-            filter(manifest, spec, "pluginConfig", &names, found);
+            filter(manifest, spec, "pluginConfig", &names, "an EnvoyFilter", found);
         }
         "EnvoyExtensionPolicy" => {
             for wasm in manifest.dig(&["spec", "wasm"]).map(Node::elements).unwrap_or_default() {
                 let names = [wasm.text_of("name"), wasm.text_of("rootID")];
-                filter(manifest, wasm, "config", &names, found);
+                filter(manifest, wasm, "config", &names, "a ClientTrafficPolicy", found);
+            }
+        }
+        "ClientTrafficPolicy" => {
+            let early = manifest.dig(&["spec", "headers", "earlyRequestHeaders", "remove"]);
+            let names = early.map(Node::elements).unwrap_or_default().iter();
+            found.removed.extend(names.filter_map(Node::text).map(str::to_ascii_lowercase));
+        }
+        "EnvoyFilter" => {
+            let patches = manifest.get("spec").map(|spec| spec.list("configPatches"));
+            for manager in patches
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|patch| patch.dig(&["patch", "value", "typed_config"]))
+            {
+                found.removed.extend(super::envoy::removed_early(manager));
             }
         }
         _ => {}
@@ -53,6 +69,7 @@ fn filter(
     owner: &Node,
     field: &str,
     names: &[Option<&str>],
+    policy: &'static str,
     found: &mut Found<'_>,
 ) {
     if !names.iter().flatten().any(|name| super::is_plugin(name)) {
@@ -66,8 +83,12 @@ fn filter(
         let kind = manifest.text_of("kind").unwrap_or_default();
         let name = manifest.dig(&["metadata", "name"]).and_then(Node::text);
         let label = format!("{kind} {}", name.unwrap_or("without a name"));
-        found
-            .subjects
-            .push(Subject { holds_requests: Some(false), ..Subject::labelled(label, config) });
+        let removed = HashSet::new();
+        let guard = Guard { span: super::head(manifest), removed, policy: Some(policy) };
+        found.subjects.push(Subject {
+            holds_requests: Some(false),
+            guard: Some(guard),
+            ..Subject::labelled(label, config)
+        });
     }
 }

@@ -5,10 +5,11 @@ mod kong;
 mod kubernetes;
 mod subject;
 
-pub(crate) use subject::{Checked, Subject, UpstreamNames};
+pub(crate) use subject::{Checked, Guard, Subject, UpstreamNames};
 
 use super::diagnostic::Diagnostic;
 use super::source::{Kind, Node, Source};
+use hashbrown::HashSet;
 use tse_route::config::Config;
 
 /// The name under which gateways know the filter.
@@ -55,6 +56,7 @@ impl File {
             );
             found.diagnostics.push(Diagnostic::error(0..0, message));
         }
+        found.tell_of_policies();
         let Found { subjects, diagnostics, .. } = found;
         Self { source, subjects, diagnostics }
     }
@@ -66,9 +68,20 @@ struct Found<'s> {
     text: &'s str,
     subjects: Vec<Subject>,
     diagnostics: Vec<Diagnostic>,
+    /// The headers that policies of the file remove early, for the manifests that need one.
+    removed: HashSet<String>,
 }
 
 impl Found<'_> {
+    /// Manifests of a file belong to one gateway, in whatever order they stand.
+    fn tell_of_policies(&mut self) {
+        for subject in &mut self.subjects {
+            if let Some(guard) = subject.guard.as_mut().filter(|guard| guard.policy.is_some()) {
+                guard.removed.clone_from(&self.removed);
+            }
+        }
+    }
+
     fn document(&mut self, document: &Node, one_of_several: bool) {
         let has = |fields: &[&str]| fields.iter().any(|field| document.get(field).is_some());
         if has(&["apiVersion", "kind"]) {

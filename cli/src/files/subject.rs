@@ -1,7 +1,7 @@
 //! One configuration with its surroundings.
 
 use crate::diagnostic::Diagnostic;
-use crate::source::{Entry, Kind, Node, Style, locate};
+use crate::source::{Entry, Kind, Node, Span, Style, locate};
 use crate::world;
 use hashbrown::HashSet;
 use serde_json::Value;
@@ -19,6 +19,20 @@ pub(crate) struct Subject {
     pub upstreams: Option<UpstreamNames>,
     /// Whether the gateway can hold a request back until its body is there; none where it needs not be told to.
     pub holds_requests: Option<bool>,
+    /// What keeps clients from sending the internal header; none where the file does not tell.
+    pub guard: Option<Guard>,
+}
+
+/// What stands between clients and the internal header.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    /// Where the guard is, or would be.
+    pub span: Span,
+    /// The headers that are removed before a route is picked, in lower case.
+    pub removed: HashSet<String>,
+    /// What removes them where that is a policy of its own, which another file may have; none for
+    /// the connection manager itself.
+    pub policy: Option<&'static str>,
 }
 
 /// The upstreams that a file defines.
@@ -44,7 +58,7 @@ impl Checked {
 
 impl Subject {
     pub(crate) fn raw(node: Node) -> Self {
-        Self { label: None, node, upstreams: None, holds_requests: None }
+        Self { label: None, node, upstreams: None, holds_requests: None, guard: None }
     }
 
     pub(crate) fn labelled(label: String, node: Node) -> Self {
@@ -67,6 +81,7 @@ impl Subject {
         self.check_spelling(&self.node, "", &mut diagnostics);
         self.check_upstreams(&loaded, &mut diagnostics);
         self.check_body(&loaded, &mut diagnostics);
+        self.check_guard(&loaded, &mut diagnostics);
         // In the order of the text; stable for faults of one place.
         diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
         Checked { loaded, diagnostics }
@@ -127,6 +142,34 @@ impl Subject {
                 diagnostics.push(self.at(&path, false, Severity::Error, message));
             }
         }
+    }
+
+    /// An internal header that a client may send.
+    fn check_guard(&self, loaded: &Loaded, diagnostics: &mut Vec<Diagnostic>) {
+        let Some(guard) = &self.guard else { return };
+        let header = loaded.config.upstream_header.as_str().to_ascii_lowercase();
+        if guard.removed.contains(&header) {
+            return;
+        }
+        let why = format!(
+            "a client that sends `{header}` picks the first route, and with it what other filters do"
+        );
+        let (severity, message) = match guard.policy {
+            None => (
+                Severity::Error,
+                format!(
+                    "{why}; accepted is a connection manager that removes it early: an \
+                     `envoy.http.early_header_mutation.header_mutation` under \
+                     `early_header_mutation_extensions` with `mutations: [{{remove: {header}}}]`"
+                ),
+            ),
+            Some(policy) => (
+                Severity::Warning,
+                format!("{why}, unless {policy} removes it early; this file has none that does"),
+            ),
+        };
+        let (span, subject) = (guard.span.clone(), self.label.clone());
+        diagnostics.push(Diagnostic { severity, span, path: None, subject, message });
     }
 
     /// A rule that needs the body where the gateway does not wait for it.
