@@ -4,9 +4,9 @@ use super::breakers::Breakers;
 use super::request::Clock;
 use crate::Loaded;
 use crate::config::{Config, HostChoice};
+use crate::effect::Effects;
 use crate::engine::Answers;
 use crate::host::{self, Host};
-use crate::observe::effect::Effects;
 use crate::observe::metrics::Metrics;
 
 /// A loaded configuration with all that can be prepared for it.

@@ -3,10 +3,10 @@
 use super::plugin::Plugin;
 use super::request::{Clock, Draws, Incoming, Surroundings};
 use crate::config::{HostChoice, RequestHeaders, RouteBy};
+use crate::effect::{ERROR_HEADER, Effect};
 use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, StickyCookie, Verdict, format_id};
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::{self, Host, Refusal, Routing};
-use crate::observe::effect::{ERROR_HEADER, Effect};
 use crate::observe::{log as output, metrics};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;

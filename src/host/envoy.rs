@@ -2,7 +2,7 @@
 
 use super::abi::{self, Map};
 use super::{Host, Refusal, Routing, parse_number};
-use crate::observe::effect::Effect;
+use crate::effect::Effect;
 
 /// Envoy, and the gateways made of it.
 pub struct Envoy;

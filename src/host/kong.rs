@@ -3,7 +3,7 @@
 
 use super::abi::{self, Map, Status};
 use super::{Host, Refusal, Routing, is_certainly_envoy, parse_number};
-use crate::observe::effect::Effect;
+use crate::effect::Effect;
 
 /// A Kong Gateway.
 pub struct Kong {

@@ -7,7 +7,7 @@ mod kong;
 pub use envoy::ENVOY;
 
 use crate::config::HostChoice;
-use crate::observe::effect::Effect;
+use crate::effect::Effect;
 use std::cell::Cell;
 
 /// A gateway, as the filter uses it.

@@ -1,7 +1,4 @@
-//! What the filter shows of its decisions: headers, counters, log lines.
+//! What the filter tells of its decisions: counters and log lines.
 
-pub mod effect;
-#[cfg(target_os = "wasi")]
 pub mod log;
-#[cfg(target_os = "wasi")]
 pub mod metrics;

@@ -1,4 +1,6 @@
-//! What a decision writes, put together once per configuration: on a request nothing is formatted.
+//! What a decision does to a gateway: the upstream, the headers, the message to Kong's bridge.
+//!
+//! Put together once per configuration, so that on a request nothing is formatted.
 
 use crate::config::{Config, HeaderSwitch, RequestHeaders, ResponseHeaderNames, ResponseHeaders};
 use crate::engine::{Choice, Rule, Table, Target};
