@@ -1,6 +1,8 @@
 //! When the filter is asked: the life of a configuration and of a request.
 
 mod breakers;
+mod clock;
+mod draws;
 mod plugin;
 mod request;
 mod root;

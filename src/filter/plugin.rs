@@ -1,7 +1,7 @@
 //! A configuration in force, shared by all requests that it decides.
 
 use super::breakers::Breakers;
-use super::request::Clock;
+use super::clock::Clock;
 use crate::Loaded;
 use crate::config::{Config, HostChoice};
 use crate::effect::Effects;

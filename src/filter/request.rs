@@ -1,11 +1,12 @@
 //! A request as the engine reads it: each piece is a call to the gateway.
 
+use super::clock::Clock;
+use super::draws::Draws;
 use super::plugin::Plugin;
 use crate::engine::{Admission, Body, Bytes, Policy, Request, World};
 use crate::host::Host;
 use crate::host::abi::{self, Map};
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
 
 /// The request at hand.
 pub struct Incoming<'h> {
@@ -47,44 +48,6 @@ impl Request for Incoming<'_> {
     }
 }
 
-thread_local! {
-    static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::with_seed(seed()));
-}
-
-/// Differs from worker to worker.
-fn seed() -> u64 {
-    // Without random bits the time of the first request has to do.
-    abi::random().unwrap_or_else(abi::now)
-}
-
-/// The random numbers of one request: drawn when they are first needed, and the same when the
-/// request is decided again, so that it does not change sides by chance.
-#[derive(Default)]
-pub struct Draws {
-    drawn: smallvec::SmallVec<[u64; 3]>,
-    used: usize,
-}
-
-impl Draws {
-    /// Starts over with the same numbers.
-    pub fn rewind(&mut self) {
-        self.used = 0;
-    }
-
-    fn next(&mut self) -> u64 {
-        let number = match self.drawn.get(self.used) {
-            Some(number) => *number,
-            None => {
-                let number = RANDOM.with_borrow_mut(|random| random.u64(..));
-                self.drawn.push(number);
-                number
-            }
-        };
-        self.used += 1;
-        number
-    }
-}
-
 /// What a decision depends on besides the request.
 pub struct Surroundings<'s> {
     pub host: &'s dyn Host,
@@ -110,15 +73,5 @@ impl World for Surroundings<'_> {
             self.knows_failures = true;
         }
         self.plugin.breakers.admission(self.host, breaker, policy, self.clock.now())
-    }
-}
-
-/// The time of one step of a request, asked for at most once; in milliseconds since the epoch.
-#[derive(Default)]
-pub struct Clock(OnceCell<u64>);
-
-impl Clock {
-    pub fn now(&self) -> u64 {
-        *self.0.get_or_init(|| abi::now() / 1_000_000)
     }
 }

@@ -1,7 +1,9 @@
 //! The life of a request.
 
+use super::clock::Clock;
+use super::draws::Draws;
 use super::plugin::Plugin;
-use super::request::{Clock, Draws, Incoming, Surroundings};
+use super::request::{Incoming, Surroundings};
 use crate::config::{HostChoice, RequestHeaders, RouteBy};
 use crate::effect::{ERROR_HEADER, Effect};
 use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, StickyCookie, Verdict, format_id};
