@@ -1,7 +1,7 @@
 //! Envoy: a route reads the chosen cluster from a request header (`cluster_header`).
 
 use super::abi::{self, Map};
-use super::{Host, Refusal, Routing, parse_number};
+use super::gateway::{Host, Refusal, Routing, parse_number};
 use crate::effect::Effect;
 
 /// Envoy, and the gateways made of it.
@@ -9,6 +9,15 @@ pub struct Envoy;
 
 /// The one Envoy there is.
 pub static ENVOY: Envoy = Envoy;
+
+/// Whether this is certainly an Envoy, found out without reading a property, so that it may be
+/// asked in the root context.
+///
+/// Envoy knows standard output as a file and Kong's ngx_wasm_module does not; both answer
+/// harmlessly (sources: `exports.cc` of proxy-wasm-cpp-host, `ngx_wasi_preview1_host.c`).
+pub fn is_certainly_envoy() -> bool {
+    abi::knows_standard_output()
+}
 
 impl Host for Envoy {
     /// Envoy hands over only the first of several headers; all of them are only in the whole map.

@@ -2,7 +2,8 @@
 //! plugin, which runs the balancer again.
 
 use super::abi::{self, Map, Status};
-use super::{Host, Refusal, Routing, is_certainly_envoy, parse_number};
+use super::envoy::is_certainly_envoy;
+use super::gateway::{Host, Refusal, Routing, parse_number};
 use crate::effect::Effect;
 
 /// A Kong Gateway.
