@@ -235,7 +235,7 @@ impl Item {
     fn schema(location: Location) -> Value {
         use serde_json::json;
         let key = match location {
-            Location::Header => super::schema::merged(
+            Location::Header => super::schema_parts::merged(
                 HeaderName::schema(),
                 json!({ "description": "The header's name." }),
             ),
@@ -383,8 +383,8 @@ impl Items {
             _ => (json!(["null", "object", "array"]), json!("object")),
         };
         let element =
-            super::schema::merged(Item::schema(location), json!({ "type": element_types }));
-        super::schema::merged(
+            super::schema_parts::merged(Item::schema(location), json!({ "type": element_types }));
+        super::schema_parts::merged(
             Item::schema(location),
             json!({ "type": types, "items": element, "maxItems": MAX_ITEMS }),
         )

@@ -13,6 +13,8 @@ mod repeated;
 mod report;
 #[cfg(feature = "schema")]
 mod schema;
+#[cfg(feature = "schema")]
+mod schema_parts;
 mod values;
 
 pub use condition::{Condition, Delimiter, Item, Items, Location, MAX_ITEMS, Operator, SystemKey};

@@ -189,7 +189,7 @@ impl Field for Upstreams {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        super::schema::merged(
+        super::schema_parts::merged(
             Vec::<Upstream>::schema(),
             serde_json::json!({ "minItems": 1, "maxItems": MAX_UPSTREAMS }),
         )
@@ -235,7 +235,7 @@ impl Field for ResponseHeaders {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        super::schema::merged(
+        super::schema_parts::merged(
             ResponseHeaderNames::schema(),
             serde_json::json!({ "type": ["object", "boolean"] }),
         )

@@ -149,7 +149,7 @@ macro_rules! object {
 
             #[cfg(feature = "schema")]
             fn schema() -> serde_json::Value {
-                $crate::config::schema::object(vec![
+                $crate::config::schema_parts::object(vec![
                     $( (
                         stringify!($field),
                         <$type as $crate::config::read::Field>::schema(),
@@ -336,7 +336,7 @@ impl<T: Field> Field for Option<T> {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        super::schema::nullable(T::schema())
+        super::schema_parts::nullable(T::schema())
     }
 }
 

@@ -1,12 +1,9 @@
 //! The JSON Schema of the configuration, put together from what the types say of themselves.
-//!
-//! Written for draft 4, which Kong's `.meta.json` uses, in words that mean the same in every later
-//! draft. Alternatives are lists of types where that is possible: Kong reports a violation inside
-//! `anyOf` as a list of alternatives, and one of a type list as a sentence.
 
 use super::model::Config;
 use super::read::Field;
-use serde_json::{Map, Value, json};
+use super::schema_parts::{merged, nullable};
+use serde_json::{Value, json};
 
 /// The schema of a configuration.
 pub fn schema() -> Value {
@@ -15,65 +12,7 @@ pub fn schema() -> Value {
 
 /// The content of `tse-route.meta.json`, which Kong reads beside the filter.
 pub fn kong_meta() -> Value {
-    let mut config_schema = schema();
+    let draft = json!({ "$schema": "http://json-schema.org/draft-04/schema#" });
     // Kong hands a plugin without a configuration `null`.
-    allow_null(&mut config_schema);
-    insert(&mut config_schema, "$schema", json!("http://json-schema.org/draft-04/schema#"));
-    json!({ "config_schema": config_schema })
-}
-
-/// An object: its fields by name, schema, doc comment and whether they must be there.
-pub(crate) fn object(fields: Vec<(&str, Value, &str, bool)>) -> Value {
-    // Draft 4 forbids an empty `required`.
-    let required: Vec<&str> = fields.iter().filter(|field| field.3).map(|field| field.0).collect();
-    let mut properties = Map::new();
-    for (name, mut schema, doc, _) in fields {
-        let doc = doc.trim();
-        // The first paragraph is for whoever writes a configuration; the rest is for the code.
-        let paragraph: Vec<&str> =
-            doc.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();
-        insert(&mut schema, "description", json!(paragraph.join(" ")));
-        properties.insert(name.to_owned(), schema);
-    }
-    let mut schema = json!({
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": false,
-    });
-    if !required.is_empty() {
-        insert(&mut schema, "required", json!(required));
-    }
-    schema
-}
-
-/// The same schema, with `null` allowed.
-pub(crate) fn nullable(mut schema: Value) -> Value {
-    allow_null(&mut schema);
-    schema
-}
-
-fn allow_null(schema: &mut Value) {
-    if let Some(types) = schema.get_mut("type") {
-        match types {
-            Value::Array(types) => types.push(json!("null")),
-            single => *single = json!([single.take(), "null"]),
-        }
-    }
-    if let Some(Value::Array(words)) = schema.get_mut("enum") {
-        words.push(Value::Null);
-    }
-}
-
-/// Merges the keywords of `more` into `schema`.
-pub(crate) fn merged(mut schema: Value, more: Value) -> Value {
-    if let (Some(into), Value::Object(more)) = (schema.as_object_mut(), more) {
-        into.extend(more);
-    }
-    schema
-}
-
-fn insert(schema: &mut Value, keyword: &str, value: Value) {
-    if let Some(schema) = schema.as_object_mut() {
-        schema.insert(keyword.to_owned(), value);
-    }
+    json!({ "config_schema": merged(nullable(schema()), draft) })
 }

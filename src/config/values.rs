@@ -196,7 +196,7 @@ impl Field for HeaderSwitch {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        super::schema::merged(
+        super::schema_parts::merged(
             HeaderName::schema(),
             serde_json::json!({ "type": ["string", "boolean"] }),
         )
