@@ -3,8 +3,10 @@
 use super::attribute::{Facts, Value};
 use super::breaker::{Admission, PROBING};
 use super::request::{Request, World};
-use super::table::{Rule, RuleBreaker, Shares, Sticky};
-use super::{sticky, weighted};
+use super::rule::{Rule, RuleBreaker, Sticky};
+use super::sticky;
+use super::weighted::{self, Shares};
+use crate::config::Share;
 
 impl Rule {
     /// The position of the chosen upstream. A client that has to be given a cookie gets its value
@@ -32,8 +34,14 @@ impl Rule {
         choice.unwrap_or(self.targets.len() - 1)
     }
 
+    /// The weights of the rule's upstreams at this moment.
+    pub fn shares(&self, world: &mut impl World) -> Vec<Share> {
+        let weights = self.weights(world).unwrap_or_else(|| self.shares.clone());
+        weights.into_iter().map(Share::hundredths).collect()
+    }
+
     /// The weights of this moment, where they are not the configured ones.
-    pub(super) fn weights(&self, world: &mut impl World) -> Option<Shares> {
+    fn weights(&self, world: &mut impl World) -> Option<Shares> {
         let rolled =
             self.rollout.as_ref().map(|rollout| rollout.weights_at(world.now(), &self.shares));
         match &self.breaker {

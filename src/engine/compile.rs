@@ -7,9 +7,11 @@ use super::matches::{
     Addresses, Bound, PathPrefix, Pattern, Relation, Test, ValueList, split_list,
 };
 use super::rollout::Rollout;
+use super::rule::{Item, Rule, RuleBreaker, Sticky, StickyCookie, Target};
 use super::sorted::sort_by_key;
 use super::sticky;
-use super::table::{Item, Rule, RuleBreaker, Shares, Sticky, StickyCookie, Table, Target};
+use super::table::Table;
+use super::weighted::Shares;
 use crate::config::{
     self, Config, Cursor, Delimiter, HashOn, Location, MatchType, Operator, Report, RequestHeaders,
     Share, quote,

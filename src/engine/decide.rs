@@ -1,10 +1,10 @@
 //! The decision: which rule, and which of its upstreams.
 
-use super::attribute::{Facts, Value};
+use super::attribute::Facts;
 use super::body::BodyFault;
 use super::index::Found;
 use super::request::{Request, World};
-use super::table::{Item, Rule, Table};
+use super::table::{Choice, Table};
 
 /// What a request's way is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +27,6 @@ impl Outcome {
     }
 }
 
-/// The rule that decides and its upstream, by their positions in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// The position among [`Table::rules`].
-    pub rule: usize,
-    /// The position among [`Rule::targets`].
-    pub target: usize,
-}
-
 /// A decision, and what was seen on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -47,20 +38,6 @@ pub struct Verdict {
     pub body_fault: Option<BodyFault>,
     /// The value of the cookie that the client is to be given, to be written in hexadecimal.
     pub issued: Option<u128>,
-}
-
-/// Whether a condition holds, as far as it can be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
-    Yes,
-    No,
-    NeedsBody,
-}
-
-impl From<bool> for Holds {
-    fn from(holds: bool) -> Self {
-        if holds { Self::Yes } else { Self::No }
-    }
 }
 
 impl Table {
@@ -86,35 +63,5 @@ impl Table {
             body_fault: facts.body().and_then(super::body::Parsed::fault),
             issued,
         }
-    }
-}
-
-impl Rule {
-    pub(super) fn holds<R: Request>(&self, facts: &mut Facts<'_, '_, R>) -> Holds {
-        if self.items.is_empty() {
-            return Holds::Yes;
-        }
-        // AND ends at the first item that does not hold, OR at the first that does.
-        let decisive = Holds::from(self.any);
-        let mut result = Holds::from(!self.any);
-        for item in &self.items {
-            match item.holds(facts) {
-                Holds::NeedsBody => result = Holds::NeedsBody,
-                found if found == decisive => return decisive,
-                _ => {}
-            }
-        }
-        result
-    }
-}
-
-impl Item {
-    pub(super) fn holds<R: Request>(&self, facts: &mut Facts<'_, '_, R>) -> Holds {
-        let holds = match facts.value(self.attribute) {
-            Value::Pending => return Holds::NeedsBody,
-            Value::Absent => false,
-            Value::Present(value) => self.test.holds(value),
-        };
-        Holds::from(holds != self.negated)
     }
 }

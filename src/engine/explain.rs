@@ -1,10 +1,11 @@
 //! Why a decision is what it is: the same rules, items and facts, with the answers kept.
 
 use super::attribute::{Facts, Value};
-use super::decide::Holds;
+use super::condition::Holds;
 use super::request::Request;
+use super::rule::{Rule, Sticky};
 use super::sticky;
-use super::table::{Rule, Sticky, Table};
+use super::table::Table;
 
 /// How each enabled rule answers to one request, in the order in which they are tried.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Weights as a function of the clock.
 
-use super::table::Shares;
+use super::weighted::Shares;
 use crate::config;
 
 /// The course of a rollout, in hundredths of weight by upstream.

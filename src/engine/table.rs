@@ -2,15 +2,8 @@
 
 use super::attribute::Attribute;
 use super::breaker::Policy;
-use super::decide::Choice;
 use super::index::Index;
-use super::matches::Test;
-use super::request::World;
-use super::rollout::Rollout;
-use crate::config::{RequestHeaders, Share};
-
-/// The weights of a rule's upstreams, in hundredths.
-pub(super) type Shares = smallvec::SmallVec<[u64; 8]>;
+use super::rule::{Rule, Target};
 
 /// A configuration, compiled once and asked many times.
 #[derive(Clone, Debug, Default)]
@@ -61,130 +54,11 @@ impl Table {
     }
 }
 
-/// One enabled rule.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    pub(super) index: usize,
-    pub(super) name: Option<Box<str>>,
-    pub(super) weight: u8,
-    /// Whether one item is enough.
-    pub(super) any: bool,
-    /// Items that look at the body come last: often the others decide without it.
-    pub(super) items: Box<[Item]>,
-    pub(super) targets: Box<[Target]>,
-    /// The configured weights of the targets.
-    pub(super) shares: Shares,
-    pub(super) sticky: Option<Sticky>,
-    pub(super) rollout: Option<Rollout>,
-    pub(super) breaker: Option<RuleBreaker>,
-}
-
-/// How clients are recognised.
-#[derive(Clone, Debug)]
-pub(super) struct Sticky {
-    pub(super) seed: u64,
-    /// The positions of the attributes that are the key, the preferred one first.
-    pub(super) sources: smallvec::SmallVec<[usize; 2]>,
-    /// The cookie that is issued where there is no key.
-    pub(super) cookie: Option<StickyCookie>,
-}
-
-/// The cookie of `hash_on: cookie`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StickyCookie {
-    /// Its name.
-    pub name: Box<str>,
-    /// The path that it is sent for.
-    pub path: Box<str>,
-}
-
-/// The circuit breakers of a rule's upstreams.
-#[derive(Clone, Debug)]
-pub(super) struct RuleBreaker {
-    pub(super) policy: Policy,
-    /// The number of the first upstream's; the others follow.
-    pub(super) first: usize,
-    /// The position of the upstream that takes the share of one that is out.
-    pub(super) fallback: Option<usize>,
-}
-
-impl Rule {
-    /// The rule's position in the configuration.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// The rule's label.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// The rule's priority, 0 to 100.
-    pub fn weight(&self) -> u8 {
-        self.weight
-    }
-
-    /// The rule's upstreams with their shares; what no upstream got is one more, the service's own.
-    pub fn targets(&self) -> &[Target] {
-        &self.targets
-    }
-
-    /// Whether the rule's upstreams have circuit breakers.
-    pub fn has_breakers(&self) -> bool {
-        self.breaker.is_some()
-    }
-
-    /// When the rule's weights change for the last time, in milliseconds since the epoch.
-    pub fn rollout_end(&self) -> Option<u64> {
-        self.rollout.as_ref().map(Rollout::end)
-    }
-
-    /// The weights of the rule's upstreams at this moment.
-    pub fn shares(&self, world: &mut impl World) -> Vec<Share> {
-        let weights = self.weights(world).unwrap_or_else(|| self.shares.clone());
-        weights.into_iter().map(Share::hundredths).collect()
-    }
-
-    /// The cookie that the rule issues to clients that have none.
-    pub fn cookie(&self) -> Option<&StickyCookie> {
-        self.sticky.as_ref()?.cookie.as_ref()
-    }
-}
-
-/// One of a rule's upstreams.
-#[derive(Clone, Debug)]
-pub struct Target {
-    pub(super) name: Option<Box<str>>,
-    /// What the upstream is called in the hash.
-    pub(super) hash_name: Box<[u8]>,
-    pub(super) share: Share,
-    pub(super) request_headers: RequestHeaders,
-}
-
-impl Target {
-    /// The name of the upstream; none for the service's own.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// The share of the rule's traffic.
-    pub fn share(&self) -> Share {
-        self.share
-    }
-
-    /// Changes to the requests that go there.
-    pub fn request_headers(&self) -> &RequestHeaders {
-        &self.request_headers
-    }
-}
-
-/// One item of a condition.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    /// The position of the attribute in the table.
-    pub(super) attribute: usize,
-    pub(super) negated: bool,
-    /// The item's position among all items of its rule, in the order of the configuration.
-    pub(super) origin: u32,
-    pub(super) test: Test,
+/// The rule that decides and its upstream, by their positions in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The position among [`Table::rules`].
+    pub rule: usize,
+    /// The position among [`Rule::targets`].
+    pub target: usize,
 }

@@ -1,5 +1,8 @@
 //! The choice among weighted upstreams.
 
+/// The weights of a rule's upstreams, in hundredths.
+pub(super) type Shares = smallvec::SmallVec<[u64; 8]>;
+
 /// The position of the share that `random` falls into, for shares in the order of `weights`.
 ///
 /// `random` is spread over the sum of all shares, so that each gets its exact part of the 64 bits.

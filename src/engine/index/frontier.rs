@@ -4,7 +4,7 @@ use super::node::{Group, Node};
 use super::{Found, ask};
 use crate::engine::attribute::{Facts, Value};
 use crate::engine::request::Request;
-use crate::engine::table::Rule;
+use crate::engine::rule::Rule;
 use smallvec::SmallVec;
 
 /// Where the next candidates come from: a heap, the lowest position on top.

@@ -23,9 +23,9 @@ mod ordered;
 mod patterns;
 
 use super::attribute::{Attribute, Facts};
-use super::decide::Holds;
+use super::condition::Holds;
 use super::request::Request;
-use super::table::Rule;
+use super::rule::Rule;
 use frontier::Frontier;
 use node::{Builder, Node};
 

@@ -4,8 +4,8 @@ use super::Limits;
 use super::by_value::{ByValue, Filing};
 use super::frontier::Frontier;
 use crate::engine::attribute::Attribute;
+use crate::engine::rule::{Item, Rule};
 use crate::engine::sorted::{sort_by, sort_by_key};
-use crate::engine::table::{Item, Rule};
 
 /// Levels of nesting, so that building an index takes little stack. A level narrows the
 /// candidates down by one more item; what is left at the last is asked one by one.
