@@ -1,6 +1,6 @@
 //! Client addresses: the blocks that an address lies in, found by one binary search.
 
-use super::node::{Member, positions};
+use super::member::{Member, positions};
 use crate::engine::matches::{Addresses, parse_address};
 use crate::engine::sorted::sort_by;
 

@@ -1,6 +1,7 @@
 //! Prefixes and suffixes: all that a value has, found by one binary search.
+//!
+//! What is filed under them, an `N`, is the business of whoever files it.
 
-use super::node::Node;
 use crate::engine::sorted::sort_by;
 use smallvec::SmallVec;
 
@@ -8,24 +9,24 @@ use smallvec::SmallVec;
 ///
 /// A prefix of a value stands before the value, and whatever stands between the two begins with
 /// it too. So the last entry that is not after the value leads to all its prefixes by the links.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Prefixes {
-    entries: Box<[Entry]>,
+#[derive(Clone, Debug)]
+pub(super) struct Prefixes<N> {
+    entries: Box<[Entry<N>]>,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Entry<N> {
     prefix: Box<[u8]>,
     /// The longest other prefix that this one begins with.
     shorter: Option<usize>,
-    node: Node,
+    node: N,
 }
 
-impl Prefixes {
+impl<N> Prefixes<N> {
     /// From different prefixes, in any order.
-    pub(super) fn new(mut filed: Vec<(Box<[u8]>, Node)>) -> Self {
+    pub(super) fn new(mut filed: Vec<(Box<[u8]>, N)>) -> Self {
         sort_by(&mut filed, |(left, _), (right, _)| left.cmp(right));
-        let mut entries: Vec<Entry> = Vec::with_capacity(filed.len());
+        let mut entries: Vec<Entry<N>> = Vec::with_capacity(filed.len());
         for (prefix, node) in filed {
             let shorter = first_prefix(&entries, entries.len().checked_sub(1), &prefix);
             entries.push(Entry { prefix, shorter, node });
@@ -34,7 +35,7 @@ impl Prefixes {
     }
 
     /// Visits what is filed under the prefixes of a value.
-    pub(super) fn visit<'i>(&'i self, value: &[u8], mut found: impl FnMut(&'i Node)) {
+    pub(super) fn visit<'i>(&'i self, value: &[u8], mut found: impl FnMut(&'i N)) {
         if self.entries.is_empty() {
             return;
         }
@@ -48,7 +49,7 @@ impl Prefixes {
 }
 
 /// The first entry that the text begins with, from this one along the links.
-fn first_prefix(entries: &[Entry], from: Option<usize>, text: &[u8]) -> Option<usize> {
+fn first_prefix<N>(entries: &[Entry<N>], from: Option<usize>, text: &[u8]) -> Option<usize> {
     let mut next = from;
     loop {
         let at = next?;
@@ -61,15 +62,15 @@ fn first_prefix(entries: &[Entry], from: Option<usize>, text: &[u8]) -> Option<u
 }
 
 /// Suffixes: prefixes of the value read backwards.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Suffixes {
-    backwards: Prefixes,
+#[derive(Clone, Debug)]
+pub(super) struct Suffixes<N> {
+    backwards: Prefixes<N>,
     longest: usize,
 }
 
-impl Suffixes {
+impl<N> Suffixes<N> {
     /// From different suffixes, in any order.
-    pub(super) fn new(mut filed: Vec<(Box<[u8]>, Node)>) -> Self {
+    pub(super) fn new(mut filed: Vec<(Box<[u8]>, N)>) -> Self {
         for (suffix, _) in &mut filed {
             suffix.reverse();
         }
@@ -78,7 +79,7 @@ impl Suffixes {
     }
 
     /// Visits what is filed under the suffixes of a value.
-    pub(super) fn visit<'i>(&'i self, value: &[u8], found: impl FnMut(&'i Node)) {
+    pub(super) fn visit<'i>(&'i self, value: &[u8], found: impl FnMut(&'i N)) {
         if self.backwards.entries.is_empty() {
             return;
         }
@@ -96,21 +97,17 @@ mod tests {
     const VALUES: [&str; 11] =
         ["", "/", "/a", "/a/b/x", "/a/b/c", "/abc", "/b/a", "/c", "a", "/a/bcd", "\u{ff}"];
 
-    fn filed() -> Vec<(Box<[u8]>, Node)> {
-        (0..).zip(TEXTS).map(|(at, text)| (text.as_bytes().into(), Node::One(at))).collect()
+    fn filed() -> Vec<(Box<[u8]>, u32)> {
+        (0..).zip(TEXTS).map(|(at, text)| (text.as_bytes().into(), at)).collect()
     }
 
     fn holding(holds: impl Fn(&str) -> bool) -> Vec<u32> {
         (0..).zip(TEXTS).filter(|(_, text)| holds(text)).map(|(at, _)| at).collect()
     }
 
-    fn positions(visit: impl FnOnce(&mut dyn FnMut(&Node))) -> Vec<u32> {
+    fn positions(visit: impl FnOnce(&mut dyn FnMut(&u32))) -> Vec<u32> {
         let mut seen = Vec::new();
-        visit(&mut |node| {
-            if let Node::One(position) = node {
-                seen.push(*position);
-            }
-        });
+        visit(&mut |position| seen.push(*position));
         seen.sort_unstable();
         seen
     }
@@ -135,7 +132,7 @@ mod tests {
 
     #[test]
     fn nothing_filed_is_nothing_found() {
-        assert!(positions(|found| Prefixes::default().visit(b"a", found)).is_empty());
-        assert!(positions(|found| Suffixes::default().visit(b"a", found)).is_empty());
+        assert!(positions(|found| Prefixes::new(Vec::new()).visit(b"a", found)).is_empty());
+        assert!(positions(|found| Suffixes::new(Vec::new()).visit(b"a", found)).is_empty());
     }
 }

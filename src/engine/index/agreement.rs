@@ -1,7 +1,8 @@
 //! The index against the plain loop: on any rules and any request both find the same, and the
 //! index reads nothing of the request that the loop would not have read.
 
-use super::{Index, Limits};
+use super::Index;
+use super::limits::Limits;
 use crate::config::Report;
 use crate::engine::{Body, Bytes, Request, Table, Verdict, compile};
 use proptest::prelude::*;

@@ -2,8 +2,8 @@
 
 use super::addresses::AddressTree;
 use super::affixes::{Prefixes, Suffixes};
-use super::frontier::Frontier;
-use super::node::{Builder, Member, Node};
+use super::limits::Limits;
+use super::member::Member;
 use super::ordered::Bounds;
 use super::patterns::Patterns;
 use crate::engine::matches::{Test, literal_pattern};
@@ -12,37 +12,46 @@ use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// The rules of a group, by what they ask of the value.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ByValue {
+///
+/// Rules that can be filed further, by another item, are an `N`.
+#[derive(Clone, Debug)]
+pub(super) struct ByValue<N> {
     /// Those that only ask for a value to be there.
-    present: Option<Node>,
-    equal: HashMap<Box<[u8]>, Node>,
-    prefixes: Prefixes,
-    suffixes: Suffixes,
-    patterns: Patterns,
+    present: Option<N>,
+    equal: HashMap<Box<[u8]>, N>,
+    prefixes: Prefixes<N>,
+    suffixes: Suffixes<N>,
+    patterns: Patterns<N>,
     bounds: Bounds,
     addresses: AddressTree,
     /// What is asked once for all rules that share it.
-    tests: Box<[(Test, Node)]>,
+    tests: Box<[(Test, N)]>,
 }
 
-impl ByValue {
-    /// Adds the rules that can hold when the attribute has this value.
-    pub(super) fn visit<'i>(&'i self, value: &[u8], frontier: &mut Frontier<'i>) {
+/// What is filed in one place.
+pub(super) enum Place<'i, N> {
+    Node(&'i N),
+    /// Rules by their positions, in ascending order.
+    Rules(&'i [u32]),
+}
+
+impl<N> ByValue<N> {
+    /// Visits the rules that can hold when the attribute has this value.
+    pub(super) fn visit<'i>(&'i self, value: &[u8], mut found: impl FnMut(Place<'i, N>)) {
         if let Some(present) = &self.present {
-            frontier.add(present);
+            found(Place::Node(present));
         }
         if let Some(node) = self.equal.get(value) {
-            frontier.add(node);
+            found(Place::Node(node));
         }
-        self.prefixes.visit(value, |node| frontier.add(node));
-        self.suffixes.visit(value, |node| frontier.add(node));
-        self.patterns.visit(value, |node| frontier.add(node));
-        self.bounds.visit(value, |rules| frontier.add_rules(rules));
-        self.addresses.visit(value, |rules| frontier.add_rules(rules));
+        self.prefixes.visit(value, |node| found(Place::Node(node)));
+        self.suffixes.visit(value, |node| found(Place::Node(node)));
+        self.patterns.visit(value, |node| found(Place::Node(node)));
+        self.bounds.visit(value, |rules| found(Place::Rules(rules)));
+        self.addresses.visit(value, |rules| found(Place::Rules(rules)));
         for (test, node) in &self.tests {
             if test.holds(value) {
-                frontier.add(node);
+                found(Place::Node(node));
             }
         }
     }
@@ -90,14 +99,18 @@ impl<'t> Filing<'t> {
         filed.entry(key).or_insert_with(|| (test, Vec::new())).1.push(member);
     }
 
-    pub(super) fn finish(mut self, builder: &mut Builder<'_>) -> ByValue {
-        let limits = builder.limits();
+    /// The finished group; `node` files the rules of one place further.
+    pub(super) fn finish<N>(
+        mut self,
+        limits: Limits,
+        mut node: impl FnMut(Vec<Member>) -> N,
+    ) -> ByValue<N> {
         let mut tests = Vec::new();
         let mut listed = 0;
         for (test, members) in in_order(self.lists) {
             let Test::In(list) = test else { continue };
             if list.len() > limits.list || listed + list.len() > limits.lists {
-                tests.push((test.clone(), builder.node(members)));
+                tests.push((test.clone(), node(members)));
                 continue;
             }
             listed += list.len();
@@ -111,32 +124,32 @@ impl<'t> Filing<'t> {
         let mut bounds = Vec::new();
         for (test, members) in in_order(self.bounds) {
             match test {
-                Test::Ordered(bound) if !builder.pays(members.len()) => {
+                Test::Ordered(bound) if !limits.pays(members.len()) => {
                     bounds.push((bound, members))
                 }
-                shared => tests.push((shared.clone(), builder.node(members))),
+                shared => tests.push((shared.clone(), node(members))),
             }
         }
         let mut addresses = Vec::new();
         for (test, members) in in_order(self.addresses) {
             match test {
                 Test::Address(set)
-                    if !builder.pays(members.len()) && set.ranges().len() <= limits.blocks =>
+                    if !limits.pays(members.len()) && set.ranges().len() <= limits.blocks =>
                 {
                     addresses.push((&**set, members));
                 }
-                shared => tests.push((shared.clone(), builder.node(members))),
+                shared => tests.push((shared.clone(), node(members))),
             }
         }
-        let mut nodes = |filed: Filed<'_>| -> Vec<(Box<[u8]>, Node)> {
-            filed.into_iter().map(|(key, (_, members))| (key, builder.node(members))).collect()
+        let mut nodes = |filed: Filed<'_>| -> Vec<(Box<[u8]>, N)> {
+            filed.into_iter().map(|(key, (_, members))| (key, node(members))).collect()
         };
         let equal = nodes(self.equal).into_iter().collect();
         let prefixes = Prefixes::new(nodes(self.prefixes));
         let suffixes = Suffixes::new(nodes(self.suffixes));
         let (patterns, unfiled) = Patterns::new(nodes(self.patterns));
         tests.extend(unfiled.into_iter().map(|node| (Test::Exists, node)));
-        let present = (!self.present.is_empty()).then(|| builder.node(self.present));
+        let present = (!self.present.is_empty()).then(|| node(self.present));
         ByValue {
             present,
             equal,

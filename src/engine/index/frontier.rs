@@ -1,7 +1,8 @@
 //! The walk through the index: candidates from many places, in the order of the table.
 
+use super::ask::{Found, ask};
+use super::by_value::Place;
 use super::node::{Group, Node};
-use super::{Found, ask};
 use crate::engine::attribute::{Facts, Value};
 use crate::engine::request::Request;
 use crate::engine::rule::Rule;
@@ -61,7 +62,12 @@ impl<'i> Frontier<'i> {
                 }
                 Source::Unread(group, positions) if facts.is_read(group.attribute()) => {
                     match facts.value(group.attribute()) {
-                        Value::Present(value) => group.visit(value, &mut self),
+                        Value::Present(value) => {
+                            group.by_value().visit(value, |place| match place {
+                                Place::Node(node) => self.add(node),
+                                Place::Rules(positions) => self.add_rules(positions),
+                            })
+                        }
                         // What is filed here holds on no absent value.
                         Value::Absent => {}
                         // A rule that waits for the body has ended the walk; if not, each is asked.
@@ -88,7 +94,7 @@ impl<'i> Frontier<'i> {
     }
 
     /// Adds what is filed in one place.
-    pub(super) fn add(&mut self, node: &'i Node) {
+    fn add(&mut self, node: &'i Node) {
         match node {
             Node::One(position) => self.add_rules(std::slice::from_ref(position)),
             Node::Many(positions) => self.add_rules(positions),
@@ -100,7 +106,7 @@ impl<'i> Frontier<'i> {
     }
 
     /// Adds rules, in ascending order.
-    pub(super) fn add_rules(&mut self, positions: &'i [u32]) {
+    fn add_rules(&mut self, positions: &'i [u32]) {
         self.push(Source::Rules(positions));
     }
 

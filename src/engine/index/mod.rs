@@ -16,17 +16,23 @@ mod addresses;
 mod affixes;
 #[cfg(test)]
 mod agreement;
+mod ask;
 mod by_value;
 mod frontier;
+mod limits;
+mod member;
 mod node;
 mod ordered;
 mod patterns;
 
+pub(super) use ask::Found;
+
 use super::attribute::{Attribute, Facts};
-use super::condition::Holds;
 use super::request::Request;
 use super::rule::Rule;
+use ask::ask_each;
 use frontier::Frontier;
+use limits::Limits;
 use node::{Builder, Node};
 
 /// The way to the rules of one table.
@@ -34,37 +40,6 @@ use node::{Builder, Node};
 pub(super) struct Index {
     /// None where asking every rule is as fast.
     root: Option<Node>,
-}
-
-/// The rule that decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// The rule at this position.
-    Rule(usize),
-    /// It depends on the body, which has not arrived yet.
-    NeedsBody,
-    Nothing,
-}
-
-/// When an index pays.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    /// Fewer rules are asked one by one.
-    loop_below: usize,
-    /// Fewer rules with one attribute are asked one by one.
-    group_from: usize,
-    /// Larger lists are looked up whole instead of value by value: they would be in memory twice.
-    list: usize,
-    /// How many values of lists a group takes apart in all.
-    lists: usize,
-    /// Sets of more address blocks are looked up whole.
-    blocks: usize,
-}
-
-impl Limits {
-    /// Measured with `benches/engine.rs`.
-    const MEASURED: Self =
-        Self { loop_below: 8, group_from: 4, list: 1_024, lists: 1 << 17, blocks: 64 };
 }
 
 impl Index {
@@ -83,23 +58,5 @@ impl Index {
             None => ask_each(rules, facts),
             Some(root) => Frontier::new(root).find(rules, facts),
         }
-    }
-}
-
-/// The plain loop.
-fn ask_each<R: Request>(rules: &[Rule], facts: &mut Facts<'_, '_, R>) -> Found {
-    rules
-        .iter()
-        .enumerate()
-        .find_map(|(position, rule)| ask(rule, position, facts))
-        .unwrap_or(Found::Nothing)
-}
-
-/// What one rule makes of the request; none if it does not hold.
-fn ask<R: Request>(rule: &Rule, position: usize, facts: &mut Facts<'_, '_, R>) -> Option<Found> {
-    match rule.holds(facts) {
-        Holds::Yes => Some(Found::Rule(position)),
-        Holds::No => None,
-        Holds::NeedsBody => Some(Found::NeedsBody),
     }
 }

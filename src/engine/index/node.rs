@@ -1,11 +1,11 @@
 //! How rules are filed: by the attribute of an item, then by what the item asks of its value.
 
-use super::Limits;
 use super::by_value::{ByValue, Filing};
-use super::frontier::Frontier;
+use super::limits::Limits;
+use super::member::{Member, positions};
 use crate::engine::attribute::Attribute;
 use crate::engine::rule::{Item, Rule};
-use crate::engine::sorted::{sort_by, sort_by_key};
+use crate::engine::sorted::sort_by_key;
 
 /// Levels of nesting, so that building an index takes little stack. A level narrows the
 /// candidates down by one more item; what is left at the last is asked one by one.
@@ -45,7 +45,7 @@ impl Branch {
 pub(super) struct Group {
     attribute: usize,
     rules: Box<[u32]>,
-    by_value: ByValue,
+    by_value: ByValue<Node>,
 }
 
 impl Group {
@@ -61,24 +61,9 @@ impl Group {
         self.rules.first().copied()
     }
 
-    /// Adds the rules that can hold when the attribute has this value.
-    pub(super) fn visit<'i>(&'i self, value: &[u8], frontier: &mut Frontier<'i>) {
-        self.by_value.visit(value, frontier);
-    }
-}
-
-/// A rule on its way into the index.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Member {
-    pub(super) position: u32,
-    /// The first of its items that it has not been filed by.
-    next: usize,
-}
-
-#[cfg(test)]
-impl Member {
-    pub(super) fn at(position: u32) -> Self {
-        Self { position, next: 0 }
+    /// What is filed here, by the value of the attribute.
+    pub(super) fn by_value(&self) -> &ByValue<Node> {
+        &self.by_value
     }
 }
 
@@ -101,21 +86,12 @@ impl<'t> Builder<'t> {
         self.node(members.collect())
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    /// Whether so many rules are filed rather than asked one by one.
-    pub(super) fn pays(&self, rules: usize) -> bool {
-        rules >= self.limits.loop_below
-    }
-
     /// Files rules in one place.
-    pub(super) fn node(&mut self, mut members: Vec<Member>) -> Node {
+    fn node(&mut self, mut members: Vec<Member>) -> Node {
         // A rule with several items under one value is one candidate.
         sort_by_key(&mut members, |member| member.position);
         members.dedup_by_key(|member| member.position);
-        if self.pays(members.len()) && self.depth < MAX_DEPTH {
+        if self.limits.pays(members.len()) && self.depth < MAX_DEPTH {
             self.depth += 1;
             let branch = self.branch(&members);
             self.depth -= 1;
@@ -154,7 +130,11 @@ impl<'t> Builder<'t> {
             for (item, member) in filed {
                 filing.file(&item.test, *member);
             }
-            groups.push(Group { attribute, rules, by_value: filing.finish(self) });
+            groups.push(Group {
+                attribute,
+                rules,
+                by_value: filing.finish(self.limits, |members| self.node(members)),
+            });
         }
         sort_by_key(&mut groups, Group::first);
         Branch { residual: positions(&residual), groups: groups.into() }
@@ -185,12 +165,4 @@ impl<'t> Builder<'t> {
     fn is_body(&self, item: &Item) -> bool {
         self.attributes.get(item.attribute).is_some_and(Attribute::is_body)
     }
-}
-
-/// The positions of rules in ascending order, each once.
-pub(super) fn positions<'m>(members: impl IntoIterator<Item = &'m Member>) -> Box<[u32]> {
-    let mut positions: Vec<u32> = members.into_iter().map(|member| member.position).collect();
-    sort_by(&mut positions, Ord::cmp);
-    positions.dedup();
-    positions.into()
 }

@@ -1,6 +1,6 @@
 //! Ordered comparisons: the bounds that admit a value, found by binary searches.
 
-use super::node::{Member, positions};
+use super::member::{Member, positions};
 use crate::engine::matches::{Bound, Scale};
 use crate::engine::sorted::sort_by;
 
@@ -83,7 +83,7 @@ impl Ladder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::index::node::Member;
+    use crate::engine::index::member::Member;
     use crate::engine::matches::Relation;
 
     #[test]
