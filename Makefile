@@ -103,6 +103,22 @@ bench-simulate: cli ## Measure `tse-route simulate` on ten million requests
 fuel: wasm ## Write tests/fuel.txt: what the requests of tests/fuel.rs cost
 	FUEL=write cargo test --quiet --package tse-route --test fuel
 
+MDBOOK_VERSION := 0.5.4
+MDBOOK := target/tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
+
+.PHONY: docs
+docs: $(MDBOOK) ## Build the book, target/book/index.html
+	rm -rf target/book
+	$(MDBOOK) build docs
+	@# What its pages link to, where their links look for it.
+	cp -R LICENSE benches examples kong target/book
+	@echo '<meta http-equiv="refresh" content="0; url=docs/src/index.html">' > target/book/index.html
+	@echo "the book is target/book/index.html"
+
+$(MDBOOK): | toolchain
+	cargo install --quiet --locked --root target/tools/mdbook-$(MDBOOK_VERSION) --version =$(MDBOOK_VERSION) \
+	  --no-default-features --features search mdbook
+
 .PHONY: lint
 lint: toolchain ## Check the format and the lints for all targets
 	cargo fmt --check

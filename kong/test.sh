@@ -245,7 +245,7 @@ expect_20_times() {
   if [[ $served == "$want" ]]; then pass "$label"; else fail "$label" "expected $want; got $served"; fi
 }
 
-# The function that README.md publishes says who goes where.
+# The function that docs/src/reference/assignment.md publishes says who goes where.
 expect_20_times "sticky: ann is sent to demo1 20 times" "20 demo1" /sticky -H 'X-User: ann'
 expect_20_times "sticky: bob is sent to demo2 20 times" "20 demo2" /sticky -H 'X-User: bob'
 ask_20_times /sticky

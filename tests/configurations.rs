@@ -22,7 +22,7 @@ fn broken_configurations_are_refused_where_they_are_broken() {
 }
 
 /// Loads the configurations that `tests/examples/test_examples.py` has found in the examples and
-/// in the README: a JSON object from the place where each stands to what stands there.
+/// in the documentation: a JSON object from the place where each stands to what stands there.
 #[test]
 fn example_configurations_load() {
     let Some(file) = std::env::var_os("TSE_ROUTE_EXAMPLES") else { return };

@@ -19,11 +19,15 @@ def files() -> list[Path]:
     found = [
         *ROOT.glob("examples/**/*.yaml"),
         *ROOT.glob("kong/*.yml"),
-        *ROOT.glob("*.md"),
-        *ROOT.glob("examples/**/*.md"),
-        *ROOT.glob("kong/**/*.md"),
+        *markdown(),
     ]
     return sorted(found)
+
+
+def markdown() -> list[Path]:
+    """Every page: the README and its neighbours, the book, what stands beside the examples."""
+    folders = ["*.md", "docs/src/**/*.md", "examples/**/*.md", "kong/**/*.md", "benches/*.md"]
+    return sorted(path for folder in folders for path in ROOT.glob(folder))
 
 
 def blocks(path: Path) -> Iterator[tuple[str, str, str]]:

@@ -1,8 +1,9 @@
-"""Every command of `tse-route` on the page does what the page says.
+"""Every command of `tse-route` in the README and in the book does what the page says.
 
 The commands are in `console` blocks; a line of an output that is `…` stands for any lines. A command
-ends with 0 unless `$ echo $?` after it shows another code. Files that the page shows, after a line that
-ends in their name and a colon, are there, and so are the examples.
+ends with 0 unless `$ echo $?` after it shows another code. The commands run in a directory with the
+examples. A file that a page shows, after a line that ends in its name and a colon, is either one of the
+examples, and then they are the same, or it is there too.
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import documents
 
-README = documents.ROOT / "README.md"
+PAGES = [page for page in documents.markdown() if page.parent.name != "benches"]
 CLI = documents.ROOT / "target" / "debug" / "tse-route"
 BLOCKS = [
-    (place, body)
-    for place, language, body in documents.blocks(README)
+    (page, place, body)
+    for page in PAGES
+    for place, language, body in documents.blocks(page)
     if language == "console" and "tse-route" in body
+]
+SHOWN = [
+    (page, name, text)
+    for page in PAGES
+    for name, text in re.findall(r"`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", page.read_text(), re.M | re.S)
 ]
 
 
@@ -32,22 +41,38 @@ def steps(block: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the files of the page and the program."""
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """A directory for each page, with its files."""
     if not CLI.exists():
         pytest.fail(f"{CLI} is missing: `cargo build --package tse-route-cli` makes it")
-    directory = tmp_path_factory.mktemp("page")
-    shown = re.findall(r"`([\w.-]+)`:\n\n```\w+\n(.*?)^```$", README.read_text(), re.M | re.S)
-    for name, text in shown:
-        (directory / name).write_text(text)
-    for name in ("examples", "kong"):
-        (directory / name).symlink_to(documents.ROOT / name)
-    return directory
+
+    @cache
+    def make(page: Path) -> Path:
+        directory = tmp_path_factory.mktemp(page.stem)
+        for name in ("examples", "kong"):
+            (directory / name).symlink_to(documents.ROOT / name)
+        for shown_on, name, text in SHOWN:
+            if shown_on == page and not (documents.ROOT / name).exists():
+                (directory / name).write_text(text)
+        return directory
+
+    return make
 
 
-@pytest.mark.parametrize("block", [block for _, block in BLOCKS], ids=[place for place, _ in BLOCKS])
-def test_the_block_runs_as_shown(block: str, scratch: Path) -> None:
-    # The blocks stand in the order of the page and may use each other's files.
+def test_files_are_shown_as_they_are() -> None:
+    shipped = [(page, name, text) for page, name, text in SHOWN if (documents.ROOT / name).exists()]
+    assert shipped
+    for page, name, text in shipped:
+        assert (documents.ROOT / name).read_text() == text, f"{page}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("page", "block"),
+    [(page, block) for page, _, block in BLOCKS],
+    ids=[place for _, place, _ in BLOCKS],
+)
+def test_the_block_runs_as_shown(page: Path, block: str, scratch: Callable[[Path], Path]) -> None:
+    # The blocks of a page run in its order and may use each other's files.
     environment = {**os.environ, "PATH": f"{CLI.parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
     found = steps(block)
     assert found
@@ -56,7 +81,7 @@ def test_the_block_runs_as_shown(block: str, scratch: Path) -> None:
         script = f"set -o pipefail; (exit {code}); {command}"
         result = subprocess.run(
             ["bash", "-c", script],
-            cwd=scratch,
+            cwd=scratch(page),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,7 +102,8 @@ def test_every_command_is_run() -> None:
     """Commands stand where they are run, and each has an example."""
     commands = ["check", "explain", "simulate", "import", "schema", "completions", "man"]
     pattern = re.compile(rf"\btse-route ({'|'.join(commands)})\b")
-    everywhere = "".join(body for _, language, body in documents.blocks(README) if language != "console")
-    assert not pattern.findall(everywhere)
-    run = {name for _, body in BLOCKS for command, _ in steps(body) for name in pattern.findall(command)}
+    for page in PAGES:
+        for place, language, body in documents.blocks(page):
+            assert language == "console" or not pattern.findall(body), place
+    run = {name for _, _, body in BLOCKS for command, _ in steps(body) for name in pattern.findall(command)}
     assert run == set(commands)
