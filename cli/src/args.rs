@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     Simulate(SimulateArgs),
     Import(ImportArgs),
+    #[cfg(feature = "release")]
+    Weights(WeightsArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Examples:\n  \
         tse-route schema > tse-route.schema.json\n  \
@@ -165,6 +167,36 @@ pub(crate) struct ImportArgs {
     /// The name of the plugin
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Change the weights of one rule where it is written
+///
+/// Reads any file that `check` reads, and changes nothing but the numbers: comments and order stay.
+/// The file is replaced in one step, which is what a watching Envoy waits for. Without a weight, the
+/// rule's weights are shown.
+#[cfg(feature = "release")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route weights kong.yml checkout\n  \
+    tse-route weights listeners.yaml checkout blue=95 green=5\n  \
+    tse-route weights kong.yml 10 green=100 blue=0 --plugin 'route cart'\n\n\
+    A rule goes by its name, or by its weight where it has none. `(own)` is the service's own upstream.\n\
+    Exit codes: 0 done; 1 the weights cannot be changed; 2 wrong usage, or a file that cannot be read.")]
+pub(crate) struct WeightsArgs {
+    /// The file with the rule
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// The rule: its name, or the weight of one without a name
+    #[arg(value_name = "RULE")]
+    pub rule: String,
+    /// Which upstream gets how much of the rule's `weight_total`
+    #[arg(value_name = "NAME=WEIGHT", value_parser = super::weights::change)]
+    pub changes: Vec<(String, tse_route::config::Share)>,
+    /// Which of the file's configurations, where several have the rule: its name, or a part of it
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<String>,
     #[command(flatten)]
     pub output: Output,
 }

@@ -14,6 +14,8 @@ mod output;
 mod request;
 mod simulate;
 mod source;
+#[cfg(feature = "release")]
+mod weights;
 mod world;
 
 use args::{Args, Command};
@@ -70,6 +72,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        #[cfg(feature = "release")]
+        Command::Weights(args) => weights::run(&args),
         Command::Schema { kong } => {
             let schema =
                 if kong { tse_route::config::kong_meta() } else { tse_route::config::schema() };

@@ -12,3 +12,5 @@ mod golden;
 mod import;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/weights.rs"]
+mod weights;

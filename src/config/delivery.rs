@@ -89,7 +89,7 @@ impl Span {
     }
 
     /// Reads a duration as Gateway API writes it (GEP-2257): `30s`, `10m`, `1h30m`, `500ms`; days (`2d`) besides.
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let mut rest = text;
         let mut total: u64 = 0;
         while !rest.is_empty() {

@@ -1,7 +1,7 @@
 //! Text with places: documents whose every node knows where it was written.
 
 mod embedded;
-mod json;
+pub(crate) mod json;
 mod locate;
 mod node;
 mod yaml;

@@ -13,7 +13,9 @@ fn schemas_are_json() {
 
 #[test]
 fn every_command_has_help_with_examples_and_a_page() {
-    for command in ["check", "explain", "simulate", "import", "schema", "completions", "man"] {
+    let commands =
+        ["check", "explain", "simulate", "import", "weights", "schema", "completions", "man"];
+    for command in commands {
         let help = run(&[command, "--help"], "");
         assert!(help.code == 0 && help.stdout.contains("Examples:"), "{command}");
         let page = run(&["man", command], "");
