@@ -127,5 +127,5 @@ lint: toolchain ## Check the format and the lints for all targets
 	cargo clippy --package tse-route --lib --no-default-features --target wasm32-unknown-unknown -- --deny warnings
 
 .PHONY: schema
-schema: toolchain ## Write kong/filters/tse-route.meta.json from the types of the configuration
-	UPDATE_SCHEMA=1 cargo test --quiet --package tse-route --test schema
+schema: toolchain ## Write the schema for Kong and the tables of the reference, from the types
+	UPDATE_SCHEMA=1 cargo test --quiet --package tse-route --test schema --test reference

@@ -138,7 +138,8 @@ pub struct Item {
 }
 
 impl Item {
-    const FIELDS: &'static [&'static str] =
+    /// The names of the fields, as they are written.
+    pub const FIELDS: &'static [&'static str] =
         &["key", "operator", "value", "delimiter", "global_config_id"];
 
     fn read<'v>(location: Location, value: &'v Value, at: &mut Cursor<'v>) -> Self {
@@ -235,10 +236,7 @@ impl Item {
     fn schema(location: Location) -> Value {
         use serde_json::json;
         let key = match location {
-            Location::Header => super::schema_parts::merged(
-                HeaderName::schema(),
-                json!({ "description": "The header's name." }),
-            ),
+            Location::Header => HeaderName::schema(),
             Location::Query | Location::Cookie => json!({ "type": "string", "minLength": 1 }),
             Location::System => {
                 // Any case: draft 4 knows no flags for patterns.
@@ -258,14 +256,28 @@ impl Item {
             Location::Body | Location::Path | Location::Method => &["operator"],
             _ => &["key", "operator"],
         };
+        let said = |schema: Value, doc: &str| {
+            super::schema_parts::merged(schema, json!({ "description": doc }))
+        };
         json!({
             "type": "object",
             "properties": {
-                "key": key,
-                "operator": Operator::schema(),
-                "value": Option::<Text>::schema(),
-                "delimiter": Option::<Delimiter>::schema(),
-                "global_config_id": Option::<Text>::schema(),
+                "key": said(key, "What is looked at, by its name."),
+                "operator": said(Operator::schema(), "How it is compared."),
+                "value": said(
+                    Option::<Text>::schema(),
+                    "What to compare with; numbers and booleans are taken as their text. Needed by \
+                     every operator except `exists` and `not exists`, unless there is a \
+                     `global_config_id`.",
+                ),
+                "delimiter": said(
+                    Option::<Delimiter>::schema(),
+                    "Splits `value` for `in` and `not in`; without it a comma does.",
+                ),
+                "global_config_id": said(
+                    Option::<Text>::schema(),
+                    "Takes `value` and `delimiter` from the stored list with this `id`.",
+                ),
             },
             "required": required,
             "additionalProperties": false,

@@ -172,15 +172,15 @@ impl Field for NamedWeights {
 object! {
     /// Weights that change by the clock: either `stages`, or the shorthand `duration`, `steps` and `to`.
     pub struct Rollout {
-        /// When it starts: RFC 3339 or seconds since the epoch; before, the configured weights hold.
+        /// When it starts; before, the configured weights hold. Quote RFC 3339: YAML may take it for a date.
         start: Timestamp = required,
-        /// The stages, in the order of `after`.
+        /// The stages, in the order of `after`: either these, or `duration`, `steps` and `to`.
         stages: Option<Vec<Stage>> = { None },
         /// How long the shorthand takes from the configured weights to `to`.
         duration: Option<Span> = { None },
-        /// In how many equal steps it does.
+        /// In how many equal steps it does; 1000 without it.
         steps: Option<Whole<1, 10_000>> = { None },
-        /// The weights at its end.
+        /// The weights at its end, by the names of upstreams.
         to: Option<NamedWeights> = { None },
     }
 }
@@ -190,7 +190,7 @@ object! {
     pub struct Stage {
         /// How long after `start` it begins.
         after: Span = required,
-        /// The weights from then on; upstreams that are not named share the rest as configured.
+        /// The weights from then on, by the names of upstreams; those that are not named share the rest as configured.
         weights: NamedWeights = required,
     }
 }
@@ -198,19 +198,19 @@ object! {
 object! {
     /// When an upstream is taken out, and how it comes back.
     pub struct CircuitBreaker {
-        /// Over how long answers are counted.
+        /// Over how long answers are counted, at least `100ms`; they leave it a tenth of it at a time.
         window: Span = { Span::seconds(10) },
         /// Below so many answers in the window nothing is concluded.
         min_requests: Whole<1, 1_000_000> = { Whole::new(20) },
-        /// The largest share of failed answers (5xx, no connection), from 0 to 1.
+        /// The largest share of failed answers (5xx, no connection): 0.05 is 5 %.
         max_error_rate: Option<Rate> = { None },
-        /// The longest time to the first byte of an answer that is not slow.
+        /// The longest time to the headers of an answer that is not slow; needs `max_slow_rate`.
         max_latency: Option<Span> = { None },
-        /// The largest share of slow answers, from 0 to 1.
+        /// The largest share of slow answers; needs `max_latency`.
         max_slow_rate: Option<Rate> = { None },
         /// How long an upstream stays out before it is probed.
         cooldown: Span = { Span::seconds(30) },
-        /// The upstream that takes the share; without it the rule's others do in proportion.
+        /// The upstream that takes the share, one of the rule's or not; without it the rule's others do in proportion.
         fallback: Option<UpstreamName> = { None },
     }
 }

@@ -25,21 +25,21 @@ object! {
         global_configs: Vec<GlobalConfig> = { Vec::new() },
         /// How many bytes of a body are buffered for `body` conditions; a larger body has no parameters.
         body_max_bytes: Whole<1, 16_777_216> = { Whole::new(65_536) },
-        /// The request header that carries the chosen upstream where the gateway routes by a header.
+        /// The request header that carries the chosen upstream, on Envoy and with `route_by: header`; a client's own is removed.
         upstream_header: HeaderName = { HeaderName::known(DEFAULT_UPSTREAM_HEADER) },
-        /// The response headers that show the decision; `false` switches all off.
+        /// The response headers that show the decision; `true` is those with their usual names, `false` none.
         response_headers: ResponseHeaders = { ResponseHeaders::default() },
         /// The gateway; `auto` finds it out at run time.
         host: HostChoice = { HostChoice::Auto },
         /// How the gateway is made to use the upstream; `header` only sets the request header.
         route_by: RouteBy = { RouteBy::Auto },
-        /// Whether the decision is made readable for the gateway's access log.
+        /// Whether the decision is made readable for the gateway's access log; on Kong the bridge makes it so in any case.
         access_log: bool = { true },
-        /// Whether circuit breakers count in the gateway's shared memory, so that all workers act as one.
+        /// Whether circuit breakers count in the gateway's shared memory, so that all workers act as one; Kong needs a zone for it.
         shared_memory: bool = { false },
-        /// Whether the filter counts in Envoy's metrics; on Kong the bridge plugin counts.
+        /// Whether the filter counts in Envoy's metrics; on Kong the bridge plugin counts, and has a switch of its own.
         metrics: bool = { true },
-        /// Whether every decision is explained in the log, at the level `debug`.
+        /// Whether every decision is explained in the log, at the level `debug`, which the gateway's own log must have too.
         log_decisions: bool = { false },
     }
 }
@@ -69,11 +69,11 @@ keywords! {
 object! {
     /// One rule.
     pub struct Rule {
-        /// A label for logs and metrics.
+        /// A label for logs and metrics, and with `hash_on` part of what decides who goes where.
         name: Option<String> = { None },
-        /// A disabled rule is validated and then ignored.
+        /// Whether the rule counts; a disabled one is checked and then ignored.
         enabled: bool = { true },
-        /// The rule's priority: the larger is tried first, equal ones in the order of the list.
+        /// The rule's priority: the larger is tried first, equal ones in the order of the list, with a warning.
         weight: Whole<0, 100> = { Whole::new(0) },
         /// What a request must be like, by location; no item means always.
         condition: Option<Condition> = { None },
@@ -85,23 +85,23 @@ object! {
         weight_total: Whole<1, 1_000_000_000> = { Whole::new(100) },
         /// What a client is recognised by, so that it stays with its upstream.
         hash_on: HashOn = { HashOn::None },
-        /// The header of `hash_on: header`.
+        /// The header of `hash_on: header`, which needs it.
         hash_on_header: Option<HeaderName> = { None },
-        /// The cookie of `hash_on: cookie`, and of `hash_fallback: cookie`.
+        /// The cookie of `hash_on: cookie` and of `hash_fallback: cookie`, which need it.
         hash_on_cookie: Option<CookieName> = { None },
         /// The path of the cookie that is issued.
         hash_on_cookie_path: CookiePath = { CookiePath::default() },
-        /// The query parameter of `hash_on: query_arg`.
+        /// The query parameter of `hash_on: query_arg`, which needs it.
         hash_on_query_arg: Option<String> = { None },
-        /// What a client is recognised by where `hash_on` finds nothing.
+        /// What a client is recognised by where `hash_on` finds nothing; needs `hash_on`, and not `cookie` there.
         hash_fallback: HashOn = { HashOn::None },
-        /// The header of `hash_fallback: header`.
+        /// The header of `hash_fallback: header`, which needs it.
         hash_fallback_header: Option<HeaderName> = { None },
-        /// The query parameter of `hash_fallback: query_arg`.
+        /// The query parameter of `hash_fallback: query_arg`, which needs it.
         hash_fallback_query_arg: Option<String> = { None },
         /// Weights that change by the clock.
         rollout: Option<Rollout> = { None },
-        /// When an upstream is taken out by itself.
+        /// When an upstream that fails is taken out.
         circuit_breaker: Option<CircuitBreaker> = { None },
     }
 }
@@ -153,13 +153,13 @@ object! {
 object! {
     /// A stored list of values.
     pub struct GlobalConfig {
-        /// What conditions refer to.
+        /// What conditions refer to by `global_config_id`; `1` and `"1"` are the same, and each stands once.
         id: Text = required,
         /// A label for people.
         name: Option<String> = { None },
         /// The values, separated by the delimiter.
         value: Text = required,
-        /// What separates the values.
+        /// What separates the values for `in` and `not in`; without it a comma.
         delimiter: Option<Delimiter> = { None },
     }
 }
