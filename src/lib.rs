@@ -1,13 +1,12 @@
 //! Conditional, weighted traffic splitting inside a gateway.
 //!
 //! A request flows one way, and the modules are the way it flows: [`config`] is what an operator
-//! writes, [`engine`] what it decides, `effect` what the decision does to a gateway, `host` what the
+//! writes, [`engine`] what it decides, [`effect`] what the decision does to a gateway, `host` what the
 //! gateway can do, `observe` what is counted and logged, `filter` when all of them are asked. A module
-//! uses those before it. The last four exist only in the WebAssembly module that a gateway loads.
+//! uses those before it. The last three exist only in the WebAssembly module that a gateway loads.
 
 pub mod config;
-#[cfg(target_os = "wasi")]
-mod effect;
+pub mod effect;
 pub mod engine;
 #[cfg(target_os = "wasi")]
 mod filter;

@@ -84,14 +84,19 @@ pub(crate) struct CheckArgs {
 #[command(after_help = "Examples:\n  \
     tse-route explain -c config.yaml --request 'GET /x?uid=1' -H 'version: v2'\n  \
     tse-route explain -c kong.yml --plugin 'route shop' --request /cart --cookie 'user=7'\n  \
-    tse-route explain -c config.yaml --request 'POST /orders' --body '{\"vip\": true}' --output json\n\n\
+    tse-route explain -c config.yaml --request 'POST /orders' --body '{\"vip\": true}' --output json\n  \
+    tse-route explain -c config.yaml --cases cases.yaml\n\n\
     In the probabilities, `(service)` is the service's own upstream.\n\
-    Exit codes: 0 decided; 1 the configuration cannot be used; 2 wrong usage, or a file that cannot be read.")]
+    Exit codes: 0 decided; 1 the configuration cannot be used, or a case is decided otherwise; 2 wrong usage, or a file that cannot be read.")]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     #[command(flatten)]
     pub request: RequestArgs,
+    /// A file of requests with what is expected of them, as a list of cases in YAML or JSON; a case
+    /// that is decided otherwise is a fault
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["request", "headers", "cookie", "body", "client_ip", "scheme", "seed"])]
+    pub cases: Option<String>,
     /// The time of the request: RFC 3339, or seconds since 1970; without it the present
     #[arg(long, value_name = "TIME", value_parser = super::world::time)]
     pub at: Option<Timestamp>,

@@ -2,12 +2,13 @@
 
 use super::Failure;
 use super::args::ConfigArgs;
-use super::files::{Checked, File};
+use super::diagnostic::Diagnostic;
+use super::files::{File, Subject};
 use super::output::{self, DOUBTFUL, styled};
 use super::world;
 use tse_route::Loaded;
 use tse_route::config::Timestamp;
-use tse_route::engine::{Choice, Outcome, Request, Rule, World};
+use tse_route::engine::{Choice, Request, Rule, Verdict, World};
 
 /// What stands for the service's own upstream among the names of upstreams.
 pub(crate) const OWN: &str = "(service)";
@@ -17,6 +18,14 @@ pub(crate) struct Engine {
     pub loaded: Loaded,
     /// The time of all requests.
     pub at: Timestamp,
+}
+
+/// Why a file gives no engine.
+pub(crate) enum Refusal {
+    /// Its configuration has errors.
+    Faulty(Vec<Diagnostic>),
+    /// Not one of its configurations is meant, but none or several.
+    Ambiguous(String),
 }
 
 impl Engine {
@@ -30,66 +39,76 @@ impl Engine {
         if !errors.is_empty() && file.subjects.is_empty() {
             return Err(Failure::Faults);
         }
-        let named = |wanted: &str| {
-            let label = |index: usize| {
-                file.subjects
-                    .get(index)
-                    .and_then(|subject| subject.label.as_deref())
-                    .unwrap_or_default()
-            };
-            let all = 0..file.subjects.len();
-            let exact: Vec<usize> = all.clone().filter(|index| label(*index) == wanted).collect();
-            if exact.is_empty() {
-                all.filter(|index| label(*index).contains(wanted)).collect()
-            } else {
-                exact
+        let at = at.unwrap_or_else(world::now);
+        match Self::of(&file, args.plugin.as_deref(), at) {
+            Ok((engine, 0)) => Ok(engine),
+            Ok((engine, warnings)) => {
+                output::note(&format!(
+                    "{}: {}: {warnings} of them; `tse-route check` shows them\n",
+                    styled(DOUBTFUL, "warnings"),
+                    args.config
+                ));
+                Ok(engine)
             }
+            Err(Refusal::Ambiguous(message)) => Err(Failure::Usage(message)),
+            Err(Refusal::Faulty(faults)) => {
+                for fault in &faults {
+                    output::note(&fault.human(&file.source));
+                }
+                Err(Failure::Faults)
+            }
+        }
+    }
+
+    /// The engine of the file's configuration with this label, or a part of it, or of its only one;
+    /// and how many warnings there are of it.
+    pub(crate) fn of(
+        file: &File,
+        plugin: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(Self, usize), Refusal> {
+        let label = |subject: &Subject| subject.label.clone().unwrap_or_default();
+        let all = || file.subjects.iter();
+        let chosen: Vec<&Subject> = match plugin {
+            None => all().collect(),
+            Some(wanted) if all().any(|subject| label(subject) == wanted) => {
+                all().filter(|subject| label(subject) == wanted).collect()
+            }
+            Some(wanted) => all().filter(|subject| label(subject).contains(wanted)).collect(),
         };
-        let chosen: Vec<usize> = match &args.plugin {
-            Some(wanted) => named(wanted),
-            None => (0..file.subjects.len()).collect(),
-        };
-        let [index] = *chosen else {
-            let labels: Vec<String> = file
-                .subjects
-                .iter()
-                .map(|subject| {
-                    format!("\n  {}", subject.label.as_deref().unwrap_or("configuration"))
-                })
-                .collect();
-            return Err(Failure::Usage(format!(
+        let [subject] = *chosen else {
+            let labels = all().map(|subject| {
+                format!("\n  {}", subject.label.as_deref().unwrap_or("configuration"))
+            });
+            return Err(Refusal::Ambiguous(format!(
                 "{}: {} of its configurations are meant; --plugin names one of{}",
-                args.config,
+                file.source.name,
                 chosen.len(),
-                labels.concat()
+                labels.collect::<String>()
             )));
         };
-        let Some(subject) = file.subjects.get(index) else { return Err(Failure::Faults) };
-        let checked: Checked = subject.check();
+        Self::of_subject(subject, at)
+    }
+
+    /// The engine of a configuration, and how many warnings there are of it.
+    pub(crate) fn of_subject(subject: &Subject, at: Timestamp) -> Result<(Self, usize), Refusal> {
+        let checked = subject.check();
         if !checked.is_usable() {
-            for fault in checked.diagnostics.iter().filter(|fault| fault.is_error()) {
-                output::note(&fault.human(&file.source));
-            }
-            return Err(Failure::Faults);
+            let faults = checked.diagnostics.into_iter().filter(Diagnostic::is_error);
+            return Err(Refusal::Faulty(faults.collect()));
         }
-        let warnings = checked.diagnostics.len();
-        if warnings > 0 {
-            output::note(&format!(
-                "{}: {}: {warnings} of them; `tse-route check` shows them\n",
-                styled(DOUBTFUL, "warnings"),
-                args.config
-            ));
-        }
-        Ok(Self { loaded: checked.loaded, at: at.unwrap_or_else(world::now) })
+        Ok((Self { loaded: checked.loaded, at }, checked.diagnostics.len()))
     }
 
     /// Decides a request.
     pub(crate) fn decide(&self, request: &impl Request, world: &mut impl World) -> Option<Choice> {
-        match self.loaded.table.decide(request, world).outcome {
-            Outcome::Routed(choice) => Some(choice),
-            // No request here has a body that is still to come.
-            Outcome::Unmatched | Outcome::NeedsBody => None,
-        }
+        self.verdict(request, world).outcome.choice()
+    }
+
+    /// Decides a request, with what was seen on the way. No request here has a body that is still
+    /// to come.
+    pub(crate) fn verdict(&self, request: &impl Request, world: &mut impl World) -> Verdict {
+        self.loaded.table.decide(request, world)
     }
 
     pub(crate) fn rule(&self, choice: Choice) -> Option<&Rule> {

@@ -1,17 +1,25 @@
 //! `tse-route explain`: one request's decision, rule by rule.
 
 use super::Failure;
-use super::args::ExplainArgs;
+use super::args::{ConfigArgs, ExplainArgs};
+use super::cases;
 use super::decision::{Engine, OWN, probabilities};
 use super::output::{self, BAD, BOLD, DIM, Format, GOOD, percent, quoted, styled};
 use super::request::Sample;
-use super::world::Moment;
+use super::source::Source;
+use super::world::{self, Moment};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry::{Occupied, Vacant};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
-use tse_route::config::{self, Config, HashOn, Location, Operator};
-use tse_route::engine::{ItemTrace, KeyTrace};
+use tse_route::config::{self, Config, HashOn, Header, Location, Operator};
+use tse_route::effect::Effects;
+use tse_route::engine::{Choice, ItemTrace, KeyTrace};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    if let Some(file) = &args.cases {
+        return run_cases(args, file);
+    }
     let engine = Engine::load(&args.config, args.at)?;
     let sample = Sample::of(&args.request)?;
     let explanation = Explanation::of(&engine, &sample, args.seed);
@@ -21,13 +29,77 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     }
 }
 
+/// Decides the cases of a file, and compares.
+fn run_cases(args: &ExplainArgs, file: &str) -> Result<(), Failure> {
+    let source = Source::read(file).map_err(Failure::Usage)?;
+    let cases = cases::read(&source).map_err(|faults| {
+        for fault in &faults {
+            output::note(&fault.human(&source));
+        }
+        Failure::Faults
+    })?;
+    let mut engines: HashMap<Option<String>, Engine> = HashMap::new();
+    let mut results = Vec::new();
+    let mut text = String::new();
+    let mut changed = 0;
+    for case in &cases {
+        let plugin = case.plugin.clone().or_else(|| args.config.plugin.clone());
+        let engine = match engines.entry(plugin) {
+            Occupied(entry) => entry.into_mut(),
+            Vacant(entry) => {
+                let plugin = entry.key().clone();
+                let config = ConfigArgs { config: args.config.config.clone(), plugin };
+                entry.insert(Engine::load(&config, args.at)?)
+            }
+        };
+        engine.at = case.at.or(args.at).unwrap_or_else(world::now);
+        let explanation = Explanation::of(engine, &case.sample, case.seed).json();
+        let differences = case.differences(&explanation);
+        let (word, style) = match (case.expects(), differences.is_empty()) {
+            (_, false) => ("changed", BAD),
+            (true, true) => ("ok", GOOD),
+            (false, true) => ("not compared", DIM),
+        };
+        changed += usize::from(!differences.is_empty());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}: {}", case.name, styled(style, word));
+        for difference in &differences {
+            let _ = writeln!(text, "    {difference}");
+        }
+        results.push(json!({
+            "name": case.name,
+            "result": word,
+            "differences": differences,
+            "answer": explanation,
+        }));
+    }
+    match args.output.format {
+        Format::Json => output::json(&json!({ "changed": changed, "cases": results }))?,
+        Format::Human => {
+            let _ = writeln!(text, "\n{} cases, {changed} of them decided otherwise", cases.len());
+            output::human(&text)?;
+        }
+    }
+    if changed > 0 { Err(Failure::Faults) } else { Ok(()) }
+}
+
 /// A decision with its reasons.
-struct Explanation {
+pub(crate) struct Explanation {
     rule: Option<Label>,
     upstream: Option<String>,
     probabilities: Vec<(String, f64)>,
     key: Option<Key>,
+    changes: Changes,
     trace: Vec<Step>,
+}
+
+/// What the filter writes, where the gateway follows it.
+#[derive(Default)]
+struct Changes {
+    response: Vec<(String, String)>,
+    set: Vec<(String, String)>,
+    add: Vec<(String, String)>,
+    remove: Vec<String>,
 }
 
 /// What the client is recognised by.
@@ -73,11 +145,12 @@ struct Line {
 }
 
 impl Explanation {
-    fn of(engine: &Engine, sample: &Sample, seed: u64) -> Self {
+    pub(crate) fn of(engine: &Engine, sample: &Sample, seed: u64) -> Self {
         let config = &engine.loaded.config;
         let table = &engine.loaded.table;
         let mut world = Moment::new(engine.at, seed);
-        let choice = engine.decide(sample, &mut world);
+        let verdict = engine.verdict(sample, &mut world);
+        let choice = verdict.outcome.choice();
         let traced = table.trace(sample);
         let decided = choice.map(|choice| choice.rule);
         let key = decided.and_then(|decided| traced.rules.get(decided)?.key.clone());
@@ -117,6 +190,9 @@ impl Explanation {
             key: rule
                 .zip(key)
                 .and_then(|(rule, trace)| Some(Key::of(config.rules.get(rule.index())?, trace))),
+            changes: choice
+                .map(|choice| Changes::of(engine, choice, verdict.issued))
+                .unwrap_or_default(),
             trace,
         }
     }
@@ -129,7 +205,7 @@ impl Explanation {
         self.probabilities.iter().filter(|(_, share)| *share > 0.0).count() > 1
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let probabilities: Map<String, Value> =
             self.probabilities.iter().map(|(name, share)| (name.clone(), json!(share))).collect();
         json!({
@@ -138,6 +214,12 @@ impl Explanation {
             "by_chance": self.is_by_chance(),
             "probabilities": probabilities,
             "hash": self.key.as_ref().map(Key::json),
+            "response_headers": self.changes.response,
+            "request_headers": {
+                "remove": self.changes.remove,
+                "set": self.changes.set,
+                "add": self.changes.add,
+            },
             "trace": self.trace.iter().map(Step::json).collect::<Vec<_>>(),
         })
     }
@@ -168,6 +250,27 @@ impl Explanation {
             let _ = writeln!(text, "  {:>8}  {name}", percent(*share));
         }
         text
+    }
+}
+
+impl Changes {
+    fn of(engine: &Engine, choice: Choice, issued: Option<u128>) -> Self {
+        let effects = Effects::new(&engine.loaded.config, &engine.loaded.table, 0);
+        let Some(effect) = effects.of(choice) else { return Self::default() };
+        let shown = effect.response_headers().iter();
+        let mut response: Vec<(String, String)> =
+            shown.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let cookie = engine.rule(choice).and_then(|rule| rule.cookie());
+        let issued = issued.zip(cookie);
+        response.extend(issued.map(|(id, cookie)| ("Set-Cookie".to_owned(), cookie.issue(id))));
+        let pair = |header: &Header| (header.name.as_str().to_owned(), header.value.0.clone());
+        let changes = effect.request_headers();
+        Self {
+            response,
+            set: changes.set.iter().map(pair).collect(),
+            add: changes.add.iter().map(pair).collect(),
+            remove: changes.remove.iter().map(|name| name.as_str().to_owned()).collect(),
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 //! Every answer comes from [`tse_route::config`] and [`tse_route::engine`]; here are only files, text and
 //! arithmetic around them. Results go to the standard output, all else to the standard error.
 
+pub mod api;
 mod args;
+mod cases;
 mod check;
 mod decision;
 mod diagnostic;

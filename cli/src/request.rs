@@ -60,12 +60,12 @@ impl Request for Sample {
 impl Sample {
     /// The request that the flags describe.
     pub(crate) fn of(args: &RequestArgs) -> Result<Self, Failure> {
-        let mut sample = Self::of_line(args.request.as_deref().unwrap_or("GET /"))?;
+        let mut sample = Self::of_line(args.request.as_deref().unwrap_or("GET /"))
+            .map_err(|message| Failure::Usage(format!("--request {message}")))?;
         for header in &args.headers {
-            let (name, value) = header.split_once(':').ok_or_else(|| {
-                Failure::Usage(format!("-H {header:?}: accepted is a header, as in 'version: v2'"))
-            })?;
-            sample.add_header(name, value.trim().as_bytes());
+            sample
+                .add_header_line(header)
+                .map_err(|message| Failure::Usage(format!("-H {message}")))?;
         }
         for cookie in &args.cookie {
             sample.add_header("cookie", cookie.as_bytes());
@@ -85,16 +85,19 @@ impl Sample {
     }
 
     /// The request of a line as in `GET /x?uid=1`, `/x` or `GET https://example.com/x`.
-    pub(crate) fn of_line(line: &str) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// What is accepted, where it is no such line.
+    pub(crate) fn of_line(line: &str) -> Result<Self, String> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let (method, target) = match words.as_slice() {
             [target] if target.starts_with('/') || target.contains("://") => ("GET", *target),
             [method, target] => (*method, *target),
             [method, target, version] if version.starts_with("HTTP/") => (*method, *target),
             _ => {
-                return Err(Failure::Usage(format!(
-                    "--request {line:?}: accepted are a method and a path, as in 'GET /x?uid=1'"
-                )));
+                return Err(format!(
+                    "{line:?}: accepted are a method and a path, as in 'GET /x?uid=1'"
+                ));
             }
         };
         let mut sample = Self {
@@ -114,6 +117,18 @@ impl Sample {
         };
         sample.target = target.into_bytes();
         Ok(sample)
+    }
+
+    /// Adds a header as in `version: v2`.
+    ///
+    /// # Errors
+    /// What is accepted, where it is no header.
+    pub(crate) fn add_header_line(&mut self, line: &str) -> Result<(), String> {
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("{line:?}: accepted is a header, as in 'version: v2'"))?;
+        self.add_header(name, value.trim().as_bytes());
+        Ok(())
     }
 
     /// Adds a header, and what the gateway makes of it.

@@ -1,8 +1,9 @@
 //! What a decision depends on besides the request: the clock and the draw.
 
-use std::time::{SystemTime, UNIX_EPOCH};
 use tse_route::config::Timestamp;
 use tse_route::engine::{Admission, Policy, World};
+// That of the standard library, and in a browser the browser's.
+use web_time::{SystemTime, UNIX_EPOCH};
 
 /// A time as RFC 3339, or as seconds since 1970.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {

@@ -3,7 +3,7 @@
 use super::attribute::{Facts, Value};
 use super::breaker::{Admission, PROBING};
 use super::request::{Request, World};
-use super::rule::{Rule, RuleBreaker, Sticky};
+use super::rule::{Rule, RuleBreaker, Sticky, StickyCookie};
 use super::sticky;
 use super::weighted::{self, Shares};
 use crate::config::Share;
@@ -113,6 +113,13 @@ impl Sticky {
         let id = u128::from(world.random()) << 64 | u128::from(world.random());
         *issued = Some(id);
         Some(sticky::client(self.seed, format_id(id).as_bytes()))
+    }
+}
+
+impl StickyCookie {
+    /// The value of the header `Set-Cookie` that gives a client this cookie.
+    pub fn issue(&self, id: u128) -> String {
+        format!("{}={}; Path={}; HttpOnly; SameSite=Lax", self.name, format_id(id), self.path)
     }
 }
 

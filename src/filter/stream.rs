@@ -6,7 +6,7 @@ use super::plugin::Plugin;
 use super::request::{Incoming, Surroundings};
 use crate::config::{HostChoice, RequestHeaders, RouteBy};
 use crate::effect::{ERROR_HEADER, Effect};
-use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, StickyCookie, Verdict, format_id};
+use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, Verdict};
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::{self, Host, Refusal, Routing};
 use crate::observe::{log as output, metrics};
@@ -266,10 +266,9 @@ impl Stream {
     fn issue_cookie(&self) {
         let rule = self.decided.and_then(|choice| self.plugin.loaded.table.rule(choice));
         let cookie = rule.and_then(Rule::cookie);
-        if let (Some(id), Some(StickyCookie { name, path })) = (self.issued, cookie) {
-            let cookie = format!("{name}={}; Path={path}; HttpOnly; SameSite=Lax", format_id(id));
+        if let (Some(id), Some(cookie)) = (self.issued, cookie) {
             // A client without the cookie is given one the next time.
-            let _ = abi::add_header(Map::Response, b"set-cookie", cookie.as_bytes());
+            let _ = abi::add_header(Map::Response, b"set-cookie", cookie.issue(id).as_bytes());
         }
     }
 

@@ -5,7 +5,7 @@ mod kong;
 mod kubernetes;
 mod subject;
 
-pub(crate) use subject::{Checked, Guard, Subject, UpstreamNames};
+pub(crate) use subject::{Guard, Subject, UpstreamNames};
 
 use super::diagnostic::Diagnostic;
 use super::source::{Kind, Node, Source};

@@ -1,6 +1,7 @@
 //! `tse-route simulate`: many requests through the engine, and what became of them.
 
 mod access_log;
+mod outage;
 mod pattern;
 mod report;
 mod statistics;
@@ -14,11 +15,15 @@ use super::output::{self, Format};
 use super::world::Moment;
 use hashbrown::HashMap;
 use indicatif::{ProgressBar, ProgressStyle};
-use traffic::Traffic;
+pub(crate) use outage::Outage;
+pub(crate) use report::Report;
+pub(crate) use traffic::Traffic;
 use tse_route::engine::{Choice, World as _};
 
 /// How many requests are sent unless the operator says otherwise.
 const USUAL: u64 = 100_000;
+/// How many requests are sent between two looks at the progress.
+const PORTION: u64 = 65_536;
 /// From so many requests on a terminal shows how far they are.
 const LONG: u64 = 2_000_000;
 
@@ -31,10 +36,15 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
             Some(Engine::load(&config, Some(engine.at))?)
         }
     };
-    let mut traffic = Traffic::of(args, &engine)?;
+    let traffic = Traffic::of(args, &engine)?;
     let requests = args.requests.unwrap_or_else(|| traffic.natural_length().unwrap_or(USUAL));
-    let tally = simulate(&engine, next.as_ref(), &mut traffic, requests, args.seed);
-    let report = report::Report::of(&engine, &traffic, &tally);
+    let mut simulation = Simulation::new(engine, next, traffic, requests, args.seed);
+    let progress = progress(requests);
+    while simulation.advance(PORTION) < requests {
+        progress.set_position(simulation.done);
+    }
+    progress.finish_and_clear();
+    let report = simulation.report();
     match args.output.format {
         Format::Json => output::json(&report.json()),
         Format::Human => output::human(&report.human()),
@@ -64,51 +74,74 @@ struct Moves {
 /// How often which choice became which other, by the positions of rule and target.
 type Ways = HashMap<[Option<(usize, usize)>; 2], u64>;
 
-fn simulate(
-    engine: &Engine,
-    next: Option<&Engine>,
-    traffic: &mut Traffic,
+/// A simulation on its way.
+pub(crate) struct Simulation {
+    engine: Engine,
+    next: Option<Engine>,
+    traffic: Traffic,
+    world: Moment,
+    tally: Tally,
+    ways: Ways,
     requests: u64,
-    seed: u64,
-) -> Tally {
-    let rules = engine.loaded.table.rules();
-    let mut tally = Tally {
-        requests,
-        unmatched: 0,
-        chosen: rules.iter().map(|rule| vec![0; rule.targets().len()]).collect(),
-        moves: None,
-    };
-    let mut ways = Ways::new();
-    let mut world = Moment::new(engine.at, seed);
-    let progress = progress(requests);
-    for number in 0..requests {
-        let request = traffic.request(number);
-        // Both configurations see the same draw, so that only the weights make a difference.
-        let same = next.map(|next| (next, world.clone()));
-        let choice = engine.decide(request, &mut world);
-        match choice {
-            Some(choice) => {
-                let count = tally.chosen.get_mut(choice.rule);
-                if let Some(count) = count.and_then(|counts| counts.get_mut(choice.target)) {
-                    *count += 1;
-                }
-            }
-            None => tally.unmatched += 1,
-        }
-        if let Some((next, mut same)) = same {
-            let then = next.decide(request, &mut same);
-            let way = [choice, then].map(|choice| choice.map(|c| (c.rule, c.target)));
-            *ways.entry(way).or_default() += 1;
-            // The next request's draw must not depend on how many this one took.
-            world.random();
-        }
-        if number % 65_536 == 0 {
-            progress.set_position(number);
-        }
+    done: u64,
+}
+
+impl Simulation {
+    /// A simulation of so many requests, which `next` is asked to decide too.
+    pub(crate) fn new(
+        engine: Engine,
+        next: Option<Engine>,
+        traffic: Traffic,
+        requests: u64,
+        seed: u64,
+    ) -> Self {
+        let rules = engine.loaded.table.rules();
+        let tally = Tally {
+            requests: 0,
+            unmatched: 0,
+            chosen: rules.iter().map(|rule| vec![0; rule.targets().len()]).collect(),
+            moves: None,
+        };
+        let world = Moment::new(engine.at, seed);
+        Self { engine, next, traffic, world, tally, ways: Ways::new(), requests, done: 0 }
     }
-    progress.finish_and_clear();
-    tally.moves = next.map(|next| Moves::of(engine, next, &ways));
-    tally
+
+    /// Sends at most so many requests more; returns how many have been sent.
+    pub(crate) fn advance(&mut self, portion: u64) -> u64 {
+        let end = self.requests.min(self.done.saturating_add(portion));
+        for number in self.done..end {
+            let request = self.traffic.request(number);
+            // Both configurations see the same draw, so that only the weights make a difference.
+            let same = self.next.as_ref().map(|next| (next, self.world.clone()));
+            let choice = self.engine.decide(request, &mut self.world);
+            match choice {
+                Some(choice) => {
+                    let count = self.tally.chosen.get_mut(choice.rule);
+                    if let Some(count) = count.and_then(|counts| counts.get_mut(choice.target)) {
+                        *count += 1;
+                    }
+                }
+                None => self.tally.unmatched += 1,
+            }
+            if let Some((next, mut same)) = same {
+                let then = next.decide(request, &mut same);
+                let way = [choice, then].map(|choice| choice.map(|c| (c.rule, c.target)));
+                *self.ways.entry(way).or_default() += 1;
+                // The next request's draw must not depend on how many this one took.
+                self.world.random();
+            }
+        }
+        self.done = end;
+        self.tally.requests = end;
+        end
+    }
+
+    /// What has been found so far.
+    pub(crate) fn report(&mut self) -> Report {
+        let moves = |next| Moves::of(&self.engine, next, &self.ways);
+        self.tally.moves = self.next.as_ref().map(moves);
+        Report::of(&self.engine, &self.traffic, &self.tally)
+    }
 }
 
 impl Moves {

@@ -13,7 +13,8 @@ use tse_route::config::HashOn;
 /// Below this p-value a deviation is hardly chance.
 const SUSPICIOUS: f64 = 0.001;
 
-pub(super) struct Report {
+/// What a simulation found.
+pub(crate) struct Report {
     requests: u64,
     unmatched: u64,
     kind: Kind,
@@ -103,7 +104,7 @@ impl Report {
         }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "requests": self.requests,
             "unmatched": self.unmatched,
@@ -112,7 +113,7 @@ impl Report {
         })
     }
 
-    pub(super) fn human(&self) -> String {
+    pub(crate) fn human(&self) -> String {
         let kind = match self.kind {
             Kind::MadeUp => "made up for each rule in turn",
             Kind::Given => "as given",

@@ -14,7 +14,7 @@ use tse_route::config::{Config, HashOn};
 const PLACEHOLDER: &[u8] = b"{key}";
 
 /// A source of requests.
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     streams: Vec<Stream>,
     /// The keys of clients; none where they are made up.
     keys: Option<Vec<Vec<u8>>>,
@@ -24,7 +24,7 @@ pub(super) struct Traffic {
 
 /// Where the requests come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// One made up for each rule.
     MadeUp,
     /// That of the command line.
@@ -59,7 +59,6 @@ enum Place {
 
 impl Traffic {
     pub(super) fn of(args: &SimulateArgs, engine: &Engine) -> Result<Self, Failure> {
-        let config = &engine.loaded.config;
         if let Some(log) = &args.access_log {
             return Self::of_log(log);
         }
@@ -71,12 +70,38 @@ impl Traffic {
             || given.scheme.is_some()
             || !given.headers.is_empty()
             || !given.cookie.is_empty();
-        let (streams, kind) = if is_given {
-            (vec![Stream::new(Sample::of(given)?, config)], Kind::Given)
+        let traffic = if is_given {
+            Self::given(Sample::of(given)?, engine)
         } else {
-            (made_up(engine), Kind::MadeUp)
+            let (traffic, without) = Self::made_up(engine);
+            if !without.is_empty() {
+                output::note(&format!(
+                    "{}: no request could be made up for {}; --request can give one\n",
+                    styled(DOUBTFUL, "warning"),
+                    without.join(", ")
+                ));
+            }
+            traffic
         };
-        Ok(Self { streams, keys, key: String::new(), kind })
+        Ok(Self { keys, ..traffic })
+    }
+
+    /// One request again and again, with the key of another client each time.
+    pub(crate) fn given(sample: Sample, engine: &Engine) -> Self {
+        let streams = vec![Stream::new(sample, &engine.loaded.config)];
+        Self { streams, keys: None, key: String::new(), kind: Kind::Given }
+    }
+
+    /// A request for each rule in turn; and the rules for which none could be made up.
+    pub(crate) fn made_up(engine: &Engine) -> (Self, Vec<String>) {
+        let (streams, without) = made_up(engine);
+        (Self { streams, keys: None, key: String::new(), kind: Kind::MadeUp }, without)
+    }
+
+    /// A request that this rule matches, by its position in the table; none where none was found.
+    pub(crate) fn of_rule(engine: &Engine, position: usize) -> Option<Self> {
+        let streams = vec![made_up_for(engine, position)?];
+        Some(Self { streams, keys: None, key: String::new(), kind: Kind::MadeUp })
     }
 
     fn of_log(file: &str) -> Result<Self, Failure> {
@@ -128,7 +153,7 @@ impl Traffic {
     }
 
     /// The request with this number.
-    pub(super) fn request(&mut self, number: u64) -> &Sample {
+    pub(crate) fn request(&mut self, number: u64) -> &Sample {
         static NOTHING: std::sync::LazyLock<Sample> = std::sync::LazyLock::new(Sample::default);
         let streams = u64::try_from(self.streams.len()).unwrap_or(1).max(1);
         let round = number / streams;
@@ -156,37 +181,35 @@ impl Traffic {
     }
 }
 
-/// A request for each rule that one could be made up for.
-fn made_up(engine: &Engine) -> Vec<Stream> {
+/// A request for each rule that one could be made up for, and the other rules.
+fn made_up(engine: &Engine) -> (Vec<Stream>, Vec<String>) {
     let table = &engine.loaded.table;
-    let config = &engine.loaded.config;
     let mut streams = Vec::new();
     let mut without = Vec::new();
     for (position, rule) in table.rules().iter().enumerate() {
-        let Some(sample) = witness::of(config, table, position) else {
-            without.push(format!("rules[{}]", rule.index()));
-            continue;
-        };
-        let mut stream = Stream::new(sample.clone(), config);
-        stream.take_key(b"10.0.0.1");
-        // The key must not spoil the condition.
-        let holds = table.trace_rule(position, &stream.sample).and_then(|trace| trace.holds);
-        if holds != Some(true) {
-            stream = Stream { sample, slots: Vec::new() };
+        match made_up_for(engine, position) {
+            Some(stream) => streams.push(stream),
+            None => without.push(format!("rules[{}]", rule.index())),
         }
-        streams.push(stream);
-    }
-    if !without.is_empty() {
-        output::note(&format!(
-            "{}: no request could be made up for {}; --request can give one\n",
-            styled(DOUBTFUL, "warning"),
-            without.join(", ")
-        ));
     }
     if streams.is_empty() {
-        streams.push(Stream::new(Sample::of_line("GET /").unwrap_or_default(), config));
+        streams
+            .push(Stream::new(Sample::of_line("GET /").unwrap_or_default(), &engine.loaded.config));
     }
-    streams
+    (streams, without)
+}
+
+/// A request that this rule matches, whatever the client's key.
+fn made_up_for(engine: &Engine, position: usize) -> Option<Stream> {
+    let table = &engine.loaded.table;
+    let config = &engine.loaded.config;
+    let sample = witness::of(config, table, position)?;
+    let mut stream = Stream::new(sample.clone(), config);
+    stream.take_key(b"10.0.0.1");
+    // The key must not spoil the condition.
+    let holds = table.trace_rule(position, &stream.sample).and_then(|trace| trace.holds);
+    let is_spoilt = holds != Some(true);
+    Some(if is_spoilt { Stream { sample, slots: Vec::new() } } else { stream })
 }
 
 fn read_keys(file: &str) -> Result<Vec<Vec<u8>>, Failure> {
