@@ -2,9 +2,11 @@
 //!
 //! Put together once per configuration, so that on a request nothing is formatted.
 
-use crate::config::{Config, HeaderSwitch, RequestHeaders, ResponseHeaderNames, ResponseHeaders};
+use crate::config::{
+    Config, Header, HeaderSwitch, RequestHeaders, ResponseHeaderNames, ResponseHeaders, RouteBy,
+};
 use crate::engine::{Choice, Rule, Table, Target};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 /// The response header that says why a decision was not followed.
 pub const ERROR_HEADER: &str = "X-Kong-Route-Error";
@@ -16,7 +18,6 @@ pub struct Effect {
     upstream: Option<Box<str>>,
     response_headers: Box<[(Box<str>, Box<str>)]>,
     request_headers: RequestHeaders,
-    depends_on_result: bool,
     message: Box<[u8]>,
 }
 
@@ -41,18 +42,13 @@ impl Effect {
         &self.request_headers
     }
 
-    /// Whether the filter must know whether the gateway followed: a request that stays must neither
-    /// be changed as if it had left, nor be counted by the circuit breaker of where it did not go.
-    pub fn depends_on_result(&self) -> bool {
-        self.depends_on_result
-    }
-
-    /// The decision as JSON, for Kong's bridge plugin.
+    /// The decision as Kong's bridge reads it: one line of printable ASCII; empty where there is
+    /// no bridge.
     pub fn message(&self) -> &[u8] {
         &self.message
     }
 
-    fn new(rule: &Rule, target: &Target, names: &Names, breaker: Option<&str>) -> Self {
+    fn new(rule: &Rule, target: &Target, names: &Names) -> Self {
         let weight = rule.weight().to_string();
         let upstream = target.name();
         let mut response_headers: Vec<(Box<str>, Box<str>)> = Vec::new();
@@ -61,27 +57,86 @@ impl Effect {
                 response_headers.push((header.as_str().into(), value.into()));
             }
         };
-        let label = rule.name().map(printable);
         show(&names.rule, Some(&weight));
         show(&names.upstream, upstream);
-        show(&names.name, label.as_deref());
-        let fields = [
-            ("rule", Some(weight.as_str())),
-            ("name", label.as_deref()),
-            ("upstream", upstream),
-            ("breaker", breaker),
-        ];
-        let message = message(&fields, names);
+        show(&names.name, rule.name().map(printable).as_deref());
         Self {
             rule: weight.into(),
             upstream: upstream.map(Box::from),
             response_headers: response_headers.into(),
             request_headers: target.request_headers().clone(),
-            depends_on_result: breaker.is_some()
-                || *target.request_headers() != RequestHeaders::default(),
-            message,
+            message: Box::default(),
         }
     }
+}
+
+/// What Kong's bridge is told of the decisions of one configuration.
+struct Messages<'c> {
+    config: &'c Config,
+    names: &'c Names,
+    id: &'c Value,
+    /// The same as text.
+    label: &'c str,
+}
+
+impl Messages<'_> {
+    fn message(&self, rule: &Rule, effect: &Effect, breaker: Option<usize>) -> Box<[u8]> {
+        let Names { rule: in_rule, upstream: in_upstream, name: in_name, error } = self.names;
+        let by_header = match (self.config.route_by, effect.upstream()) {
+            (RouteBy::Header, Some(upstream)) => {
+                json!({ "header": self.config.upstream_header.as_str(), "value": upstream })
+            }
+            _ => Value::Null,
+        };
+        let mut message = json!({
+            "id": self.id,
+            "rule": effect.rule(),
+            "name": rule.name().map(printable),
+            "upstream": effect.upstream(),
+            "breaker": breaker.map(|number| format!("{}.{number}", self.label)),
+            "headers": { "rule": in_rule, "upstream": in_upstream, "name": in_name, "error": error },
+            "request_headers": changes(effect.request_headers()),
+            "route_by": by_header,
+            "share": (!self.config.access_log).then_some(false),
+        });
+        prune(&mut message);
+        ascii_json(&message)
+    }
+}
+
+fn changes(changes: &RequestHeaders) -> Value {
+    let pairs = |headers: &[Header]| -> Vec<Value> {
+        headers.iter().map(|header| json!([header.name.as_str(), header.value.0])).collect()
+    };
+    let removed: Vec<&str> = changes.remove.iter().map(|name| name.as_str()).collect();
+    json!({ "set": pairs(&changes.set), "add": pairs(&changes.add), "remove": removed })
+}
+
+/// Takes out fields that say nothing: `null`, and what is empty without those.
+fn prune(value: &mut Value) {
+    let Value::Object(fields) = value else { return };
+    fields.values_mut().for_each(prune);
+    fields.retain(|_, value| match value {
+        Value::Null => false,
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    });
+}
+
+/// JSON as it may stand in a header: on one line, with everything but printable ASCII escaped.
+pub fn ascii_json(value: &Value) -> Box<[u8]> {
+    let mut escaped = String::new();
+    for c in value.to_string().chars() {
+        if matches!(c, ' '..='~') {
+            escaped.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    escaped.into_bytes().into()
 }
 
 /// The effects of a configuration, by rule and upstream.
@@ -92,28 +147,35 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Puts together what every possible decision of a configuration writes; `id` tells the
-    /// configuration apart from others of the same worker.
-    pub fn new(config: &Config, table: &Table, id: u32) -> Self {
+    /// Puts together what every possible decision of a configuration writes; `bridge` is what
+    /// Kong's bridge calls the configuration, as JSON and as text.
+    pub fn new(config: &Config, table: &Table, bridge: Option<(&Value, &str)>) -> Self {
         let names = Names::of(&config.response_headers);
+        let messages = bridge.map(|(id, label)| Messages { config, names: &names, id, label });
         let effects_of = |(position, rule): (usize, &Rule)| {
             let effects = rule.targets().iter().enumerate().map(|(target, upstream)| {
-                let breaker = table
-                    .breaker(Choice { rule: position, target })
-                    .map(|(number, _)| format!("{id}.{number}"));
-                Effect::new(rule, upstream, &names, breaker.as_deref())
+                let mut effect = Effect::new(rule, upstream, &names);
+                if let Some(messages) = &messages {
+                    let breaker = table.breaker(Choice { rule: position, target });
+                    effect.message =
+                        messages.message(rule, &effect, breaker.map(|(number, _)| number));
+                }
+                effect
             });
             effects.collect()
         };
-        Self {
-            by_rule: table.rules().iter().enumerate().map(effects_of).collect(),
-            error_header: names.error,
-        }
+        let by_rule = table.rules().iter().enumerate().map(effects_of).collect();
+        Self { by_rule, error_header: names.error }
     }
 
     /// The effect of a choice.
     pub fn of(&self, choice: Choice) -> Option<&Effect> {
         self.by_rule.get(choice.rule)?.get(choice.target)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Effect> {
+        self.by_rule.iter().flatten()
     }
 
     /// The response header for errors, unless response headers are switched off.
@@ -157,27 +219,4 @@ impl Names {
 /// A label without what may not stand in a header.
 fn printable(label: &str) -> String {
     label.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn message(fields: &[(&str, Option<&str>)], names: &Names) -> Box<[u8]> {
-    let object = |fields: &[(&str, Option<&str>)]| -> Value {
-        let mut object = Map::new();
-        for (name, value) in fields {
-            if let Some(value) = value {
-                object.insert((*name).to_owned(), Value::from(*value));
-            }
-        }
-        Value::Object(object)
-    };
-    let headers = object(&[
-        ("rule", names.rule.as_deref()),
-        ("upstream", names.upstream.as_deref()),
-        ("name", names.name.as_deref()),
-        ("error", names.error),
-    ]);
-    let mut message = object(fields);
-    if let Some(fields) = message.as_object_mut() {
-        fields.insert("headers".to_owned(), headers);
-    }
-    message.to_string().into_bytes().into()
 }

@@ -255,7 +255,7 @@ impl Explanation {
 
 impl Changes {
     fn of(engine: &Engine, choice: Choice, issued: Option<u128>) -> Self {
-        let effects = Effects::new(&engine.loaded.config, &engine.loaded.table, 0);
+        let effects = Effects::new(&engine.loaded.config, &engine.loaded.table, None);
         let Some(effect) = effects.of(choice) else { return Self::default() };
         let shown = effect.response_headers().iter();
         let mut response: Vec<(String, String)> =

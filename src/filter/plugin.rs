@@ -3,34 +3,55 @@
 use super::breakers::Breakers;
 use super::clock::Clock;
 use crate::Loaded;
-use crate::config::{Config, HostChoice};
-use crate::effect::Effects;
+use crate::config::{Condition, Config, Location};
+use crate::effect::{Effect, Effects};
 use crate::engine::Answers;
-use crate::host::{self, Host};
+use crate::host::{self, Bodies, Greeting, Host};
 use crate::observe::metrics::Metrics;
 
 /// A loaded configuration with all that can be prepared for it.
 pub struct Plugin {
     pub loaded: Loaded,
+    pub host: Box<dyn Host>,
     pub effects: Effects,
     pub breakers: Breakers,
     /// None where nothing is counted.
     pub metrics: Option<Metrics>,
-    /// The number of the root context; Kong's bridge tells configurations apart by it.
-    pub id: u32,
 }
 
 impl Plugin {
-    /// Prepares a configuration that was read from `json`.
-    pub fn new(loaded: Loaded, json: &[u8], id: u32) -> Self {
-        let effects = Effects::new(&loaded.config, &loaded.table, id);
-        let metrics = counts(&loaded.config).then(|| Metrics::define(&loaded.table, id));
+    /// Prepares a configuration that was read from `json`; `root` is the number of its context.
+    pub fn new(
+        loaded: Loaded,
+        json: &[u8],
+        root: u32,
+        (is_envoy, greeting): (bool, &Greeting),
+    ) -> Self {
+        let host = host::of(&loaded.config, is_envoy, greeting);
+        let bridge = match greeting {
+            Greeting::Bridge(bridge) => Some((&bridge.id, &*bridge.label)),
+            Greeting::Absent | Greeting::Foreign(_) => None,
+        };
+        let effects = Effects::new(&loaded.config, &loaded.table, bridge);
+        let counts = loaded.config.metrics && host.counts();
+        let metrics = counts.then(|| Metrics::define(&loaded.table, root));
         let breakers = Breakers::new(&loaded, json, metrics.as_ref());
-        Self { loaded, effects, breakers, metrics, id }
+        Self { loaded, host, effects, breakers, metrics }
     }
 
-    pub fn host(&self) -> &'static dyn Host {
-        host::current(self.loaded.config.host)
+    /// Says in the log what the gateway lacks of what the configuration needs.
+    pub fn report_lacks(&self) {
+        let Bodies::Never(refusal) = self.host.bodies() else { return };
+        let is_refused = |effect: &Effect| self.host.refuses(effect).is_some();
+        if reads_bodies(&self.loaded.config) || self.effects.all().any(is_refused) {
+            log::error!("{}: {}", refusal.word(), refusal.sentence());
+        } else {
+            log::warn!(
+                "without the plugin tse-route-bridge a request that carries `{}` itself is \
+                 answered with 400, since Kong keeps a filter from taking it away",
+                self.loaded.config.upstream_header.as_str(),
+            );
+        }
     }
 
     /// Shows circuit breakers that are not closed, and the weights of this moment.
@@ -43,8 +64,12 @@ impl Plugin {
     }
 
     /// Counts what failed without the filter being called.
-    pub fn count_failures(&self, host: &dyn Host, clock: &Clock) {
-        for (number, count) in host.failures(self.id) {
+    pub fn count_failures(&self, clock: &Clock) {
+        if self.loaded.table.breakers() == 0 {
+            return;
+        }
+        let host = self.host.as_ref();
+        for (number, count) in host.failures() {
             if let Some(policy) = self.loaded.table.policy(number) {
                 let now = clock.now();
                 self.breakers.record(host, (number, policy), (now, now), Answers::refused(count));
@@ -53,7 +78,10 @@ impl Plugin {
     }
 }
 
-/// Whether the filter may count: on Kong a metric of its own would break `/metrics`.
-fn counts(config: &Config) -> bool {
-    config.metrics && config.host != HostChoice::Kong && host::is_certainly_envoy()
+/// Whether a decision can depend on the body of a request.
+fn reads_bodies(config: &Config) -> bool {
+    let reads = |condition: &Condition| {
+        condition.locations.iter().any(|(location, _)| *location == Location::Body)
+    };
+    config.rules.iter().any(|rule| rule.enabled && rule.condition.as_ref().is_some_and(reads))
 }

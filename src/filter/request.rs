@@ -50,12 +50,9 @@ impl Request for Incoming<'_> {
 
 /// What a decision depends on besides the request.
 pub struct Surroundings<'s> {
-    pub host: &'s dyn Host,
     pub plugin: &'s Plugin,
     pub draws: &'s mut Draws,
     pub clock: &'s Clock,
-    /// Whether the gateway has been asked for failures that the filter was not called for.
-    pub knows_failures: bool,
 }
 
 impl World for Surroundings<'_> {
@@ -68,10 +65,6 @@ impl World for Surroundings<'_> {
     }
 
     fn admission(&mut self, breaker: usize, policy: &Policy) -> Admission {
-        if !self.knows_failures {
-            self.plugin.count_failures(self.host, self.clock);
-            self.knows_failures = true;
-        }
-        self.plugin.breakers.admission(self.host, breaker, policy, self.clock.now())
+        self.plugin.breakers.admission(self.plugin.host.as_ref(), breaker, policy, self.clock.now())
     }
 }

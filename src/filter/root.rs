@@ -2,12 +2,13 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
-use crate::config::{self, DEFAULT_UPSTREAM_HEADER, HostChoice, Report};
+use crate::config::{self, Config, HostChoice, Report};
 use crate::host::abi::{self, Buffer};
-use crate::host::is_certainly_envoy;
+use crate::host::{self, Greeting, Host, is_certainly_envoy};
 use crate::observe::metrics;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// The most faults that are logged one by one.
@@ -19,6 +20,7 @@ const TICK: u32 = 5_000;
 /// The root context: one configuration.
 pub struct Root {
     id: u32,
+    is_envoy: bool,
     state: State,
 }
 
@@ -26,12 +28,25 @@ pub struct Root {
 enum State {
     InForce(Rc<Plugin>),
     /// It cannot be used; the name of the internal header is all that is taken from it.
-    Broken(Rc<str>),
+    Broken(Rc<dyn Host>),
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, state: State::Broken(DEFAULT_UPSTREAM_HEADER.into()) }
+        let is_envoy = is_certainly_envoy();
+        Self { id, is_envoy, state: State::broken(b"", is_envoy, &Greeting::Absent) }
+    }
+}
+
+impl State {
+    /// The state for a configuration that cannot be used.
+    fn broken(json: &[u8], is_envoy: bool, greeting: &Greeting) -> Self {
+        let (mut config, _) = config::parse(json);
+        if config.upstream_header.as_str().is_empty() {
+            config.upstream_header = Config::default().upstream_header;
+        }
+        config.host = HostChoice::Auto;
+        Self::Broken(host::of(&config, is_envoy, greeting).into())
     }
 }
 
@@ -41,15 +56,24 @@ impl RootContext for Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
     fn on_configure(&mut self, size: usize) -> bool {
-        let json = abi::buffer(Buffer::PluginConfiguration, size);
-        let loaded = match &json {
-            Ok(json) => crate::load(json).map(|loaded| (loaded, json)),
+        let text = abi::buffer(Buffer::PluginConfiguration, size);
+        let text = text.as_deref();
+        let (greeting, json) = match text {
+            // An Envoy has no bridge; whoever writes its name there has made a mistake.
+            Ok(text) if !self.is_envoy => host::greeting(text),
+            text => (Greeting::Absent, Cow::Borrowed(text.unwrap_or_default())),
+        };
+        if let Greeting::Foreign(found) = &greeting {
+            log::error!("the plugin tse-route-bridge is of another release: {found}");
+        }
+        let loaded = match text {
+            Ok(_) => crate::load(&json),
             Err(status) => {
                 Err(Report::of_whole(format!("the gateway withheld it (status {})", status.0)))
             }
         };
         match loaded {
-            Ok((loaded, json)) => {
+            Ok(loaded) => {
                 for warning in loaded.report.warnings().take(MOST_LINES) {
                     log::warn!("{warning}");
                 }
@@ -59,13 +83,14 @@ impl RootContext for Root {
                     loaded.table.rules().len(),
                     loaded.report.warnings().count(),
                 );
-                if loaded.config.host == HostChoice::Envoy && !is_certainly_envoy() {
+                if loaded.config.host == HostChoice::Envoy && !self.is_envoy {
                     log::warn!(
                         "host: found `envoy`, but the gateway does not look like one; \
                          in Kong the first routed request would fail"
                     );
                 }
-                let plugin = Plugin::new(loaded, json, self.id);
+                let plugin = Plugin::new(loaded, &json, self.id, (self.is_envoy, &greeting));
+                plugin.report_lacks();
                 // On Kong ticks multiply after a trap and go on for removed configurations.
                 if plugin.metrics.is_some() {
                     // Without ticks only the gauges grow old.
@@ -81,8 +106,8 @@ impl RootContext for Root {
                 for error in report.errors().take(MOST_LINES) {
                     log::error!("{error}");
                 }
-                self.state = State::Broken(internal_header(&json.unwrap_or_default()));
-                if is_certainly_envoy() {
+                self.state = State::broken(&json, self.is_envoy, &greeting);
+                if self.is_envoy {
                     metrics::count_refusal();
                     return false;
                 }
@@ -104,16 +129,7 @@ impl RootContext for Root {
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.state {
             State::InForce(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
-            State::Broken(internal_header) => Box::new(Broken::new(Rc::clone(internal_header))),
+            State::Broken(host) => Box::new(Broken::new(Rc::clone(host))),
         })
-    }
-}
-
-/// The internal header that a configuration names, whatever else is wrong with it.
-fn internal_header(json: &[u8]) -> Rc<str> {
-    let (config, _) = config::parse(json);
-    match config.upstream_header.as_str() {
-        "" => DEFAULT_UPSTREAM_HEADER.into(),
-        name => name.into(),
     }
 }

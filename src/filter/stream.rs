@@ -4,11 +4,11 @@ use super::clock::Clock;
 use super::draws::Draws;
 use super::plugin::Plugin;
 use super::request::{Incoming, Surroundings};
-use crate::config::{HostChoice, RequestHeaders, RouteBy};
+use crate::config::RequestHeaders;
 use crate::effect::{ERROR_HEADER, Effect};
 use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, Verdict};
 use crate::host::abi::{self, Buffer, Map};
-use crate::host::{self, Host, Refusal, Routing};
+use crate::host::{Bodies, Host, Refusal, Routing};
 use crate::observe::{log as output, metrics};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -26,8 +26,6 @@ pub struct Stream {
     /// The value of the cookie that the client is to be given.
     issued: Option<u128>,
     shown: Shown,
-    /// What the headers that a provisional decision has changed were before, every value of them.
-    undo: Vec<(Box<str>, Vec<Vec<u8>>)>,
 }
 
 /// Whether the decision waits for the body.
@@ -38,7 +36,7 @@ enum Awaits {
     FirstBytes,
     /// The request is held back; some of the body is there.
     LastBytes,
-    /// The request goes on as if it had no body, until it comes.
+    /// The request was decided as if it had no body, and is decided anew when one comes.
     Provisionally,
 }
 
@@ -54,10 +52,17 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let host = self.plugin.host();
-        let holds = host.holds_requests();
-        let body = if end_of_stream || !holds { Body::None } else { Body::Pending };
-        let mut verdict = self.decide(host, body);
+        let plugin = Rc::clone(&self.plugin);
+        let host = plugin.host.as_ref();
+        if host.is_forged() {
+            refuse_forged(plugin.effects.error_header());
+            return Action::Continue;
+        }
+        let bodies = host.bodies();
+        let clock = Clock::default();
+        plugin.count_failures(&clock);
+        let body = if end_of_stream || bodies != Bodies::Held { Body::None } else { Body::Pending };
+        let mut verdict = self.decide(&clock, body);
         if verdict.outcome == Outcome::NeedsBody {
             if !self.announces_too_much() {
                 self.awaits = Awaits::FirstBytes;
@@ -65,33 +70,44 @@ impl HttpContext for Stream {
             }
             // Held back, it might fill Envoy's buffer before the filter sees how much it is, and
             // the client would get a 413.
-            verdict = self.decide(host, Body::Unreadable);
+            verdict = self.decide(&clock, Body::Unreadable);
         }
-        if verdict.asked_for_body && !holds {
-            self.awaits = Awaits::Provisionally;
+        match bodies {
+            Bodies::Late if verdict.asked_for_body => self.awaits = Awaits::Provisionally,
+            Bodies::Never(refusal) if verdict.asked_for_body => {
+                self.refuse(refusal);
+                return Action::Continue;
+            }
+            _ => {}
         }
-        self.apply(host, verdict.outcome);
+        self.apply(verdict.outcome);
         Action::Continue
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match self.awaits {
-            Awaits::Nothing => Action::Continue,
-            Awaits::Provisionally => self.decide_on_body(size),
+            Awaits::Nothing => {
+                self.repeat();
+                Action::Continue
+            }
             Awaits::FirstBytes | Awaits::LastBytes if !end_of_stream && size <= self.limit() => {
                 self.awaits = Awaits::LastBytes;
                 Action::Pause
             }
-            Awaits::FirstBytes | Awaits::LastBytes => self.decide_on_body(size),
+            Awaits::FirstBytes | Awaits::LastBytes | Awaits::Provisionally => {
+                self.decide_on_body(size);
+                Action::Continue
+            }
         }
     }
 
     /// Trailers end a body without a last piece of it.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         match self.awaits {
-            Awaits::Nothing | Awaits::Provisionally => Action::Continue,
+            Awaits::Nothing | Awaits::Provisionally => {}
             Awaits::FirstBytes | Awaits::LastBytes => self.decide_on_body(self.limit()),
         }
+        Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
@@ -138,7 +154,6 @@ impl Stream {
             sent: None,
             issued: None,
             shown: Shown::Nothing,
-            undo: Vec::new(),
         }
     }
 
@@ -154,17 +169,10 @@ impl Stream {
         length.is_some_and(|length| length > self.plugin.loaded.config.body_max_bytes.get())
     }
 
-    fn decide(&mut self, host: &dyn Host, body: Body<'_>) -> Verdict {
-        let incoming = Incoming { host, body };
-        let clock = Clock::default();
+    fn decide(&mut self, clock: &Clock, body: Body<'_>) -> Verdict {
+        let incoming = Incoming { host: self.plugin.host.as_ref(), body };
         self.draws.rewind();
-        let mut world = Surroundings {
-            host,
-            plugin: &self.plugin,
-            draws: &mut self.draws,
-            clock: &clock,
-            knows_failures: false,
-        };
+        let mut world = Surroundings { plugin: &self.plugin, draws: &mut self.draws, clock };
         let table = &self.plugin.loaded.table;
         let verdict = table.decide(&incoming, &mut world);
         self.issued = verdict.issued;
@@ -177,7 +185,7 @@ impl Stream {
             _ => None,
         };
         if let Some(fault) = verdict.body_fault {
-            report_body(host, fault);
+            report_body(self.plugin.host.as_ref(), fault);
         }
         if self.plugin.loaded.config.log_decisions {
             output::explain(&self.plugin.loaded, &verdict);
@@ -186,59 +194,50 @@ impl Stream {
     }
 
     /// The final decision, with the body of which `size` bytes are there.
-    fn decide_on_body(&mut self, size: usize) -> Action {
-        let host = self.plugin.host();
+    fn decide_on_body(&mut self, size: usize) {
         let limit = self.limit();
         let body = match abi::buffer(Buffer::RequestBody, limit) {
             Ok(bytes) if size <= limit => Body::Whole(Cow::Owned(bytes)),
             Ok(_) | Err(_) => Body::Unreadable,
         };
-        let (sent, issued) = (self.sent, self.issued);
-        let outcome = self.decide(host, body).outcome;
-        if self.awaits != Awaits::Provisionally {
-            self.apply(host, outcome);
-        } else if self.differs(outcome) && self.can_follow(host, outcome) {
-            self.take_back(host, outcome);
-            self.apply(host, outcome);
-        } else {
-            // The first decision stays in force, and what was refused stays refused.
-            (self.sent, self.issued) = (sent, issued);
-        }
         self.awaits = Awaits::Nothing;
-        Action::Continue
-    }
-
-    /// Whether the gateway can still go where the body leads.
-    fn can_follow(&self, host: &dyn Host, outcome: Outcome) -> bool {
-        let is_to_return = self.upstream_of(self.decided).is_some()
-            && self.upstream_of(outcome.choice()).is_none();
-        let follows = !is_to_return || self.routes_by_header_only() || host.can_unroute();
-        if !follows {
-            output::error_once_a_minute(
-                "body-too-late",
-                "the body decides for the service's own upstream, and this Kong cannot go back \
-                 to it without the plugin tse-route-bridge: the first decision stays in force",
-            );
+        let outcome = self.decide(&Clock::default(), body).outcome;
+        match (self.decided, outcome.choice()) {
+            (Some(earlier), Some(choice)) if choice == earlier => self.repeat(),
+            (Some(earlier), None) => {
+                self.decided = None;
+                self.shown = Shown::Nothing;
+                if let Some(effect) = self.plugin.effects.of(earlier) {
+                    self.plugin.host.retract(effect);
+                }
+            }
+            _ => self.apply(outcome),
         }
-        follows
     }
 
-    fn routes_by_header_only(&self) -> bool {
-        self.plugin.loaded.config.route_by == RouteBy::Header
-    }
-
-    fn upstream_of(&self, choice: Option<Choice>) -> Option<&str> {
-        choice.and_then(|choice| self.plugin.effects.of(choice)).and_then(Effect::upstream)
+    /// Makes a decision anew over those that other filters of the chain have made since.
+    fn repeat(&self) {
+        let host = self.plugin.host.as_ref();
+        if host.has_others()
+            && let Some(choice) = self.decided
+            && let Some(effect) = self.plugin.effects.of(choice)
+        {
+            // Refused, another filter's decision stays in force, and the bridge shows that one.
+            let _ = host.route(effect);
+        }
     }
 
     /// Tells the metrics and the circuit breaker, where there are any, how the request went.
     fn count_answer(&mut self) {
         let (Some(sent), Some(choice)) = (self.sent.take(), self.decided) else { return };
-        let host = self.plugin.host();
+        let host = self.plugin.host.as_ref();
         let now = Clock::default().now();
         let status = host.status();
         let latency = now.saturating_sub(sent);
-        if let Some(breaker) = self.plugin.loaded.table.breaker(choice) {
+        // Another upstream's answer says nothing of the one that was chosen.
+        if let Some(breaker) = self.plugin.loaded.table.breaker(choice)
+            && host.was_followed()
+        {
             let failed = status.is_some_and(|status| status >= 500);
             let answer = breaker.1.answer(failed, latency);
             self.plugin.breakers.record(host, breaker, (sent, now), answer);
@@ -272,129 +271,63 @@ impl Stream {
         }
     }
 
-    fn differs(&self, outcome: Outcome) -> bool {
-        outcome.choice() != self.decided
-    }
-
     /// Makes a decision come true.
-    fn apply(&mut self, host: &dyn Host, outcome: Outcome) {
+    fn apply(&mut self, outcome: Outcome) {
         let plugin = Rc::clone(&self.plugin);
-        let header = plugin.loaded.config.upstream_header.as_str();
+        let host = plugin.host.as_ref();
         let decision =
             outcome.choice().and_then(|choice| Some((choice, plugin.effects.of(choice)?)));
         let Some((choice, effect)) = decision else {
-            refuse_forged(host, header);
+            if host.pass().is_err() {
+                report_host("the gateway did not remove a client's own internal header");
+            }
             if let Some(metrics) = &plugin.metrics {
                 metrics.count_unmatched();
             }
             return;
         };
-        let by_header = plugin.loaded.config.route_by == RouteBy::Header;
-        let routing = if by_header {
-            set_internal(host, header, effect)
-        } else {
-            route(host, header, effect)
-        };
+        let routing = host.route(effect);
+        if let Routing::Refused(refusal) = routing {
+            return self.refuse(refusal);
+        }
         self.decided = Some(choice);
-        match routing {
-            Routing::Taken | Routing::TakenAndShown => {
-                if let Some(metrics) = &plugin.metrics {
-                    metrics.count_request(choice);
-                }
-                self.change_request(effect.request_headers());
-            }
-            // The answer will be another upstream's: no circuit breaker counts it.
-            Routing::Refused(_) | Routing::RefusedAndShown => self.sent = None,
+        if let Some(metrics) = &plugin.metrics {
+            metrics.count_request(choice);
         }
-        match routing {
-            Routing::Taken => {
-                self.shown = Shown::Decision(choice);
-                if plugin.loaded.config.access_log {
-                    host.publish(effect);
-                }
+        if routing == Routing::Taken {
+            change_request(effect.request_headers());
+            self.shown = Shown::Decision(choice);
+            if plugin.loaded.config.access_log {
+                host.publish(effect);
             }
-            Routing::Refused(refusal) => {
-                output::error_once_a_minute(refusal.word(), refusal.sentence());
-                metrics::count_error(host, refusal.word());
-                self.shown = Shown::Error(refusal.word());
-            }
-            Routing::TakenAndShown | Routing::RefusedAndShown => {}
         }
     }
 
-    /// Takes back a provisional decision that the body has overruled.
-    fn take_back(&mut self, host: &dyn Host, outcome: Outcome) {
-        if self.decided.take().is_none() {
-            return;
-        }
-        // Another decision replaces the first by itself.
-        if !self.routes_by_header_only() && outcome.choice().is_none() {
-            host.unroute();
-        }
-        for (name, values) in self.undo.drain(..) {
-            let name = name.as_bytes();
-            let undone = match values.split_first() {
-                None => abi::remove_header(Map::Request, name),
-                Some((first, others)) => others
-                    .iter()
-                    .map(|value| abi::add_header(Map::Request, name, value))
-                    .fold(abi::set_header(Map::Request, name, first), Result::and),
-            };
-            if undone.is_err() {
-                report_host("the gateway did not restore a request header");
-            }
-        }
-        // What the filter shows itself it has published itself.
-        if self.plugin.loaded.config.access_log
-            && let Shown::Decision(choice) = self.shown
-            && let Some(effect) = self.plugin.effects.of(choice)
-        {
-            host.unpublish(effect);
-        }
-        self.shown = Shown::Nothing;
+    /// Lets the service's own upstream serve and says why.
+    fn refuse(&mut self, refusal: Refusal) {
+        output::error_once_a_minute(refusal.word(), refusal.sentence());
+        metrics::count_error(self.plugin.host.as_ref(), refusal.word());
+        // The answer will be another upstream's: no circuit breaker counts it.
+        self.sent = None;
+        self.shown = Shown::Error(refusal.word());
     }
+}
 
-    /// Changes the headers of the request: `remove`, then `set`, then `add`.
-    fn change_request(&mut self, changes: &RequestHeaders) {
-        if self.awaits == Awaits::Provisionally && *changes != RequestHeaders::default() {
-            self.remember(changes);
-        }
-        let removed = changes
-            .remove
-            .iter()
-            .map(|name| abi::remove_header(Map::Request, name.as_str().as_bytes()));
-        let set = changes.set.iter().map(|header| {
-            abi::set_header(
-                Map::Request,
-                header.name.as_str().as_bytes(),
-                header.value.0.as_bytes(),
-            )
-        });
-        let added = changes.add.iter().map(|header| {
-            abi::add_header(
-                Map::Request,
-                header.name.as_str().as_bytes(),
-                header.value.0.as_bytes(),
-            )
-        });
-        let failures = removed.chain(set).chain(added).filter(Result::is_err).count();
-        if failures > 0 {
-            report_host("the gateway refused to change a request header");
-        }
-    }
-
-    /// Remembers the headers that are about to change: all of their values, which are only in the
-    /// whole map.
-    fn remember(&mut self, changes: &RequestHeaders) {
-        let headers = abi::headers(Map::Request).unwrap_or_default();
-        let set = changes.set.iter().chain(&changes.add).map(|header| &header.name);
-        for name in set.chain(&changes.remove) {
-            let of_this_name = |(other, value): (&[u8], &[u8])| {
-                other.eq_ignore_ascii_case(name.as_str().as_bytes()).then(|| value.to_vec())
-            };
-            let values = abi::pairs(&headers).filter_map(of_this_name).collect();
-            self.undo.push((name.as_str().into(), values));
-        }
+/// Changes the headers of the request: `remove`, then `set`, then `add`.
+fn change_request(changes: &RequestHeaders) {
+    let removed = changes
+        .remove
+        .iter()
+        .map(|name| abi::remove_header(Map::Request, name.as_str().as_bytes()));
+    let set = changes.set.iter().map(|header| {
+        abi::set_header(Map::Request, header.name.as_str().as_bytes(), header.value.0.as_bytes())
+    });
+    let added = changes.add.iter().map(|header| {
+        abi::add_header(Map::Request, header.name.as_str().as_bytes(), header.value.0.as_bytes())
+    });
+    let failures = removed.chain(set).chain(added).filter(Result::is_err).count();
+    if failures > 0 {
+        report_host("the gateway refused to change a request header");
     }
 }
 
@@ -418,38 +351,21 @@ fn report_body(host: &dyn Host, fault: BodyFault) {
     }
 }
 
-/// Routes in the gateway's own way. Where that reads the internal header, the decision replaces a
-/// client's own.
-fn route(host: &dyn Host, header: &str, effect: &Effect) -> Routing {
-    if effect.upstream().is_none() || !host.routes_by_header() {
-        refuse_forged(host, header);
-    }
-    host.route(header, effect)
-}
-
-/// Sets the internal header and nothing else, for a tier behind that routes by it.
-fn set_internal(host: &dyn Host, header: &str, effect: &Effect) -> Routing {
-    let Some(upstream) = effect.upstream() else {
-        refuse_forged(host, header);
-        return Routing::Taken;
-    };
-    match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
-        Ok(()) => {
-            // The header that it took the place of may have picked the route already.
-            host.forget_route();
-            Routing::Taken
-        }
-        Err(_) => Routing::Refused(Refusal::HostFailure),
-    }
-}
-
-/// Removes a client's own internal header, and lets the gateway forget what it may have made of it.
-fn refuse_forged(host: &dyn Host, header: &str) {
-    if abi::header(Map::Request, header.as_bytes()).is_some() {
-        if abi::remove_header(Map::Request, header.as_bytes()).is_err() {
-            report_host("the gateway did not remove a client's own internal header");
-        }
-        host.forget_route();
+/// Answers a request whose own internal header would go on: whoever reads it behind this gateway
+/// would take it for a decision. Kong sends the answer whatever the filter then returns, and a pause
+/// without an answer would hang the request.
+fn refuse_forged(error_header: Option<&str>) {
+    const WORD: &str = "forged-header";
+    output::error_once_a_minute(
+        WORD,
+        "a request that carries the filter's internal header itself was answered with 400, since \
+         Kong keeps a filter from taking it away; with the plugin tse-route-bridge it is taken away",
+    );
+    let error = error_header.map(|name| (name, WORD));
+    let headers: Vec<_> = error.into_iter().chain([("content-type", "text/plain")]).collect();
+    let reason = "tse-route: a request must not carry the gateway's internal routing header";
+    if abi::answer(400, &headers, reason).is_err() {
+        report_host("the gateway did not refuse a client's own internal header");
     }
 }
 
@@ -460,15 +376,15 @@ fn report_host(sentence: &str) {
 
 /// A request under a configuration that cannot be used: the service's own upstream serves.
 pub struct Broken {
-    internal_header: Rc<str>,
-    shown: bool,
+    host: Rc<dyn Host>,
+    shows: bool,
 }
 
 impl Broken {
     const REASON: &str = "invalid-config";
 
-    pub fn new(internal_header: Rc<str>) -> Self {
-        Self { internal_header, shown: false }
+    pub fn new(host: Rc<dyn Host>) -> Self {
+        Self { host, shows: false }
     }
 }
 
@@ -482,14 +398,19 @@ impl HttpContext for Broken {
             "the configuration cannot be used, its faults were logged when it was loaded: \
              the service's own upstream serves",
         );
-        let host = host::current(HostChoice::Auto);
-        refuse_forged(host, &self.internal_header);
-        self.shown = host.show_invalid_configuration();
+        if self.host.is_forged() {
+            refuse_forged(Some(ERROR_HEADER));
+            return Action::Continue;
+        }
+        if self.host.pass().is_err() {
+            report_host("the gateway did not remove a client's own internal header");
+        }
+        self.shows = !self.host.show_invalid_configuration();
         Action::Continue
     }
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
-        if !self.shown {
+        if self.shows {
             let reason = Self::REASON.as_bytes();
             let _ = abi::set_header(Map::Response, ERROR_HEADER.as_bytes(), reason);
         }

@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 /// The answer of a host function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,16 @@ mod import {
         pub fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub fn proxy_record_metric(id: u32, value: u64) -> u32;
+        pub fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
         pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     }
 
@@ -230,6 +240,24 @@ pub fn call_foreign_function(name: &[u8]) -> Result<(), Status> {
     .map(drop)
 }
 
+/// Answers the request in the place of any upstream, with a body of text.
+pub fn answer(status: u32, headers: &[(&str, &str)], body: &str) -> Result<(), Status> {
+    let headers = serialised(headers);
+    Status(unsafe {
+        import::proxy_send_local_response(
+            status,
+            null(),
+            0,
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1, // no gRPC status of its own
+        )
+    })
+    .result()
+}
+
 /// A value of the memory that all workers share, and the number of its change.
 pub fn shared_data(key: &[u8]) -> Result<(Vec<u8>, u32), Status> {
     let mut cas = 0;
@@ -321,4 +349,20 @@ pub fn pairs(serialised: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         let sizes = 4 + index * 8;
         Some((take(word(sizes)?)?, take(word(sizes + 4)?)?))
     })
+}
+
+/// Headers as the ABI lays them out; the counterpart of [`pairs`].
+fn serialised(headers: &[(&str, &str)]) -> Vec<u8> {
+    // No header of the filter's own comes near to 4 GiB.
+    let word = |size: usize| u32::try_from(size).unwrap_or_default().to_le_bytes();
+    let mut bytes = word(headers.len()).to_vec();
+    for (name, value) in headers {
+        bytes.extend(word(name.len()));
+        bytes.extend(word(value.len()));
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend(text.bytes());
+        bytes.push(0);
+    }
+    bytes
 }

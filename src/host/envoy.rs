@@ -1,14 +1,29 @@
 //! Envoy: a route reads the chosen cluster from a request header (`cluster_header`).
 
-use super::abi::{self, Map};
-use super::gateway::{Host, Refusal, Routing, parse_number};
+use super::abi::{self, Map, Status};
+use super::gateway::{Bodies, Host, Refusal, Routing, parse_number};
+use crate::config::{Config, RouteBy};
 use crate::effect::Effect;
 
-/// Envoy, and the gateways made of it.
-pub struct Envoy;
+/// Envoy, and the gateways made of it, as one configuration uses it.
+pub struct Envoy {
+    /// The internal request header, which carries the chosen upstream.
+    header: Box<str>,
+    /// Whether a tier behind reads it instead of this one.
+    only_sets_header: bool,
+    is_certain: bool,
+}
 
-/// The one Envoy there is.
-pub static ENVOY: Envoy = Envoy;
+impl Envoy {
+    /// The Envoy of a configuration.
+    pub fn new(config: &Config, is_certain: bool) -> Self {
+        Self {
+            header: config.upstream_header.as_str().into(),
+            only_sets_header: config.route_by == RouteBy::Header,
+            is_certain,
+        }
+    }
+}
 
 /// Whether this is certainly an Envoy, found out without reading a property, so that it may be
 /// asked in the root context.
@@ -64,37 +79,57 @@ impl Host for Envoy {
         Some(bare.unwrap_or(host).to_vec())
     }
 
-    fn holds_requests(&self) -> bool {
-        true
+    fn bodies(&self) -> Bodies {
+        Bodies::Held
     }
 
-    fn route(&self, header: &str, effect: &Effect) -> Routing {
-        let Some(upstream) = effect.upstream() else { return Routing::Taken };
-        if abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()).is_err() {
+    /// It can take away whatever a client sends.
+    fn is_forged(&self) -> bool {
+        false
+    }
+
+    /// An Envoy that lacks the cluster answers 503 itself.
+    fn refuses(&self, _: &Effect) -> Option<Refusal> {
+        None
+    }
+
+    /// The decision takes the place of a client's own internal header.
+    fn route(&self, effect: &Effect) -> Routing {
+        let Some(upstream) = effect.upstream() else {
+            return match self.pass() {
+                Ok(()) => Routing::Taken,
+                Err(_) => Routing::Refused(Refusal::HostFailure),
+            };
+        };
+        if abi::set_header(Map::Request, self.header.as_bytes(), upstream.as_bytes()).is_err() {
             return Routing::Refused(Refusal::HostFailure);
         }
-        // The route was picked before the filter ran; since Envoy 1.33 nothing picks it anew by itself.
+        // The route was picked before the filter ran, perhaps by the header that this one took the
+        // place of; since Envoy 1.33 nothing picks it anew by itself.
         match abi::call_foreign_function(b"clear_route_cache") {
-            Ok(()) => Routing::Taken,
-            Err(_) => Routing::Refused(Refusal::HostFailure),
+            Err(_) if !self.only_sets_header => Routing::Refused(Refusal::HostFailure),
+            _ => Routing::Taken,
         }
     }
 
-    fn routes_by_header(&self) -> bool {
-        true
+    /// Removes a client's own internal header, and lets Envoy forget what it may have made of it.
+    fn pass(&self) -> Result<(), Status> {
+        let header = self.header.as_bytes();
+        if abi::header(Map::Request, header).is_none() {
+            return Ok(());
+        }
+        let removed = abi::remove_header(Map::Request, header);
+        // Refused only by a gateway that has no route cache, and then there is nothing to clear.
+        let _ = abi::call_foreign_function(b"clear_route_cache");
+        removed
     }
 
-    fn can_unroute(&self) -> bool {
-        true
-    }
-
-    fn unroute(&self) {
+    fn retract(&self, _: &Effect) {
         // Envoy holds a request until its decision is final.
     }
 
-    fn forget_route(&self) {
-        // Refused only by a gateway that has no route cache, and then there is nothing to clear.
-        let _ = abi::call_foreign_function(b"clear_route_cache");
+    fn has_others(&self) -> bool {
+        false
     }
 
     fn publish(&self, effect: &Effect) {
@@ -105,13 +140,13 @@ impl Host for Envoy {
         }
     }
 
-    fn unpublish(&self, _: &Effect) {
-        // Envoy holds a request until its decision is final.
-    }
-
     /// Envoy refuses such a configuration in the first place.
     fn show_invalid_configuration(&self) -> bool {
         false
+    }
+
+    fn was_followed(&self) -> bool {
+        true
     }
 
     fn comes_from_upstream(&self) -> bool {
@@ -123,11 +158,11 @@ impl Host for Envoy {
     }
 
     /// Envoy's own answers pass through the filter like any others.
-    fn failures(&self, _: u32) -> Vec<(usize, u32)> {
+    fn failures(&self) -> Vec<(usize, u32)> {
         Vec::new()
     }
 
     fn counts(&self) -> bool {
-        true
+        self.is_certain
     }
 }

@@ -1,5 +1,6 @@
 //! What every gateway is asked for, and what it may answer.
 
+use super::abi::Status;
 use crate::effect::Effect;
 
 /// A gateway, as the filter uses it.
@@ -16,46 +17,57 @@ pub trait Host {
     fn scheme(&self) -> Option<Vec<u8>>;
     /// The client's address, without port.
     fn client_address(&self) -> Option<Vec<u8>>;
-    /// Whether a request can be held back until its body is there. If not, it is decided as if it
-    /// had none, and once more when the body arrives.
-    fn holds_requests(&self) -> bool;
-    /// Makes the gateway use the upstream of a decision. `header` is the internal request header.
-    fn route(&self, header: &str, effect: &Effect) -> Routing;
-    /// Whether the internal request header is what the gateway's own way of routing reads.
-    fn routes_by_header(&self) -> bool;
-    /// Whether [`Host::unroute`] can take a request back to the service's own upstream.
-    fn can_unroute(&self) -> bool;
-    /// Takes back what [`Host::route`] did earlier in this request.
-    fn unroute(&self);
-    /// Lets the gateway pick its route again, after a client's own internal header was removed.
-    fn forget_route(&self);
+    /// When a decision can depend on the body.
+    fn bodies(&self) -> Bodies;
+    /// Whether the request carries an internal header of the client's own that this gateway cannot
+    /// take away, so that it must not go on.
+    fn is_forged(&self) -> bool;
+    /// Why the gateway will not follow a decision, where that is known beforehand.
+    fn refuses(&self, effect: &Effect) -> Option<Refusal>;
+    /// Makes the gateway follow a decision; a later one of the same request takes its place.
+    fn route(&self, effect: &Effect) -> Routing;
+    /// Lets a request go on that no rule has matched, without a client's own internal header.
+    fn pass(&self) -> Result<(), Status>;
+    /// Takes back a decision of this request, since with its body no rule matches.
+    fn retract(&self, effect: &Effect);
+    /// Whether another filter may have decided over this one since, without seeing the body.
+    fn has_others(&self) -> bool;
     /// Makes the decision readable for the gateway's access log.
     fn publish(&self, effect: &Effect);
-    /// Takes back what [`Host::publish`] did earlier in this request.
-    fn unpublish(&self, effect: &Effect);
     /// Lets the gateway itself show that a configuration cannot be used; false where the filter has to.
     fn show_invalid_configuration(&self) -> bool;
+    /// Whether the answer at hand is that of the upstream that was chosen.
+    fn was_followed(&self) -> bool;
     /// Whether the response at hand comes from an upstream and not from the gateway itself, as far
     /// as the gateway tells.
     fn comes_from_upstream(&self) -> bool;
     /// The status of the response at hand.
     fn status(&self) -> Option<u16>;
-    /// Failed requests that the filter was not called for, by the number of their circuit breaker,
-    /// of the configuration with this number; each is told once.
-    fn failures(&self, id: u32) -> Vec<(usize, u32)>;
+    /// Failed requests that the filter was not called for, by the number of their circuit breaker;
+    /// each is told once.
+    fn failures(&self) -> Vec<(usize, u32)>;
     /// Whether the gateway counts the filter's metrics.
     fn counts(&self) -> bool;
+}
+
+/// When a decision can depend on the body of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// The request is held back until the body is there.
+    Held,
+    /// The request is decided as if it had no body, and once more when the body arrives.
+    Late,
+    /// Never, because of what the gateway lacks.
+    Never(Refusal),
 }
 
 /// What became of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Routing {
-    /// The gateway goes there; the filter shows the decision in the response.
+    /// The gateway goes there; the filter changes the request and shows the decision.
     Taken,
-    /// The gateway goes there, and shows the decision in the response itself.
-    TakenAndShown,
-    /// The gateway stays with the service's own upstream, and says so in the response itself.
-    RefusedAndShown,
+    /// The gateway does all of it by itself.
+    HandedOver,
     /// The gateway stays with the service's own upstream.
     Refused(Refusal),
 }
@@ -63,8 +75,10 @@ pub enum Routing {
 /// Why a decision was not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Kong needs the bridge plugin, and it does not answer.
+    /// Kong needs the bridge plugin, and it is not there.
     BridgeMissing,
+    /// Kong needs the bridge plugin, and the one that is there belongs to another release.
+    BridgeForeign,
     /// The gateway refused a call that it should not.
     HostFailure,
 }
@@ -73,7 +87,7 @@ impl Refusal {
     /// The word for headers, metrics and logs.
     pub fn word(self) -> &'static str {
         match self {
-            Self::BridgeMissing => "bridge-missing",
+            Self::BridgeMissing | Self::BridgeForeign => "bridge-missing",
             Self::HostFailure => "host-failure",
         }
     }
@@ -82,8 +96,13 @@ impl Refusal {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::BridgeMissing => {
-                "Kong cannot switch the upstream without the plugin tse-route-bridge, which does \
-                 not answer: the service's own upstream serves. Name it in KONG_PLUGINS"
+                "Kong cannot follow this configuration without the plugin tse-route-bridge, which \
+                 is not loaded: the service's own upstream serves. Name it in KONG_PLUGINS"
+            }
+            Self::BridgeForeign => {
+                "Kong cannot follow this configuration without the plugin tse-route-bridge, and \
+                 the one that is loaded speaks another protocol: the service's own upstream \
+                 serves. Install the filter and the plugin of the same release"
             }
             Self::HostFailure => {
                 "the gateway refused to route to the chosen upstream: the service's own serves"

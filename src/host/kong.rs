@@ -1,66 +1,75 @@
-//! Kong: its balancer has run before the filter does, so that another upstream takes the bridge
-//! plugin, which runs the balancer again.
+//! Kong: the decision goes out as a request header, and the bridge plugin acts on it in Kong's
+//! balancer phase.
+//!
+//! No `kong.*` property is read or set: those run Lua inside a call of the filter, which has killed
+//! workers. `ngx.*`, `request.*`, `source.*` and headers are answered by nginx itself.
 
 use super::abi::{self, Map, Status};
-use super::envoy::is_certainly_envoy;
-use super::gateway::{Host, Refusal, Routing, parse_number};
-use crate::effect::Effect;
+use super::bridge::{Bridge, DECISION, FAILURES, Greeting, UNFOLLOWED};
+use super::gateway::{Bodies, Host, Refusal, Routing, parse_number};
+use crate::config::{Config, RequestHeaders, RouteBy};
+use crate::effect::{ERROR_HEADER, Effect, ascii_json};
+use serde_json::json;
 
-/// A Kong Gateway.
-pub struct Kong {
-    switch: Switch,
-    /// Whether it keeps `kong.ctx.shared`.
-    shares: bool,
+/// A Kong Gateway, as one configuration uses it.
+pub struct Kong(Side);
+
+/// Whether there is a bridge.
+enum Side {
+    Bridged {
+        bridge: Bridge,
+        /// A decision that says nothing.
+        nothing: Box<[u8]>,
+        /// What says that the configuration cannot be used.
+        invalid: Box<[u8]>,
+    },
+    /// Only a header of one value can be set that the client has not sent.
+    Alone {
+        refusal: Refusal,
+        /// The request header of `route_by: header`; none where another upstream is needed.
+        header: Option<Box<str>>,
+        /// The internal headers, as nginx's variables know them: in any spelling with `_` for `-`.
+        forged: [Box<[u8]>; 2],
+    },
 }
 
-/// What switches the upstream on this Kong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Switch {
-    /// The bridge plugin.
-    Bridge,
-    /// The property `kong.service.upstream`: the filter runs before the balancer.
-    Property,
-    /// Nothing: the property is accepted and ignored, or there is none.
-    Nothing,
+impl Kong {
+    /// The Kong of a configuration; `greeting` is what the bridge says in it.
+    pub fn new(config: &Config, greeting: &Greeting) -> Self {
+        let alone = |refusal| Side::Alone {
+            refusal,
+            header: (config.route_by == RouteBy::Header)
+                .then(|| config.upstream_header.as_str().into()),
+            forged: [config.upstream_header.as_str(), DECISION].map(variable),
+        };
+        Self(match greeting {
+            Greeting::Absent => alone(Refusal::BridgeMissing),
+            Greeting::Foreign(_) => alone(Refusal::BridgeForeign),
+            Greeting::Bridge(bridge) => Side::Bridged {
+                nothing: ascii_json(&json!({ "id": bridge.id })),
+                invalid: ascii_json(&json!({
+                    "id": bridge.id,
+                    "error": "invalid-config",
+                    "headers": { "error": ERROR_HEADER },
+                })),
+                bridge: bridge.clone(),
+            },
+        })
+    }
 }
 
-static WITH_BRIDGE: Kong = Kong { switch: Switch::Bridge, shares: true };
-static WITH_PROPERTY: Kong = Kong { switch: Switch::Property, shares: true };
-static WITHOUT_SWITCH: Kong = Kong { switch: Switch::Nothing, shares: true };
-/// A Kong that says nothing of itself: 3.4 and 3.5, or what only the configuration takes for one.
-pub(super) static MUTE: Kong = Kong { switch: Switch::Nothing, shares: false };
-
-/// What a worker found out about its gateway.
-pub(super) struct Found {
-    /// Which Kong it is; none for an Envoy.
-    pub kong: Option<&'static Kong>,
-    /// Whether that was a clear answer; otherwise the next request may get one.
-    pub is_certain: bool,
+/// The property of a request header in any of the spellings that nginx and Kong take for the same.
+fn variable(header: &str) -> Box<[u8]> {
+    let name = header.to_ascii_lowercase().replace('-', "_");
+    format!("ngx\0http_{name}").into_bytes().into()
 }
 
-/// The version of the bridge's protocol that this filter speaks.
-const PROTOCOL: &[u8] = b"1";
-
-/// Asks for Kong's version and for the bridge: once per worker, because each costs microseconds.
-pub(super) fn find() -> Found {
-    let version = match abi::property(b"kong\0version") {
-        Ok(version) => version,
-        // Kong 3.4 and 3.5 don't know the property either, and Envoy's way of routing traps there.
-        Err(status) => {
-            let kong = (!is_certainly_envoy()).then_some(&MUTE);
-            return Found { kong, is_certain: status == Status::NOT_FOUND };
-        }
-    };
-    let bridge = abi::property(b"kong\0tse_route\0bridge");
-    let kong = if bridge.as_deref() == Ok(PROTOCOL) {
-        &WITH_BRIDGE
-    } else if version.starts_with(b"3.6.") || version.starts_with(b"3.7.") {
-        &WITH_PROPERTY
-    } else {
-        &WITHOUT_SWITCH
-    };
-    let is_certain = matches!(bridge, Ok(_) | Err(Status::NOT_FOUND));
-    Found { kong: Some(kong), is_certain }
+/// Hands a decision to the bridge.
+fn hand_over(message: &[u8]) -> Routing {
+    match abi::set_header(Map::Request, DECISION.as_bytes(), message) {
+        Ok(()) => Routing::HandedOver,
+        Err(_) => Routing::Refused(Refusal::HostFailure),
+    }
 }
 
 impl Host for Kong {
@@ -69,7 +78,7 @@ impl Host for Kong {
         abi::property(b"ngx\0http_cookie").ok()
     }
 
-    /// The property is raw in every version; what the pseudo-header is, is not said anywhere.
+    /// As the client sent it; what the pseudo-header has is decoded and normalised.
     fn target(&self) -> Option<Vec<u8>> {
         abi::property(b"request\0path").ok()
     }
@@ -83,11 +92,10 @@ impl Host for Kong {
         abi::header(Map::Request, b"host")
     }
 
-    /// Honours X-Forwarded-Proto from trusted addresses only.
+    /// What Kong will tell the upstream: it honours X-Forwarded-Proto from trusted addresses only.
     fn scheme(&self) -> Option<Vec<u8>> {
-        abi::property(b"kong\0request\0forwarded_scheme")
-            .or_else(|_| abi::property(b"request\0scheme"))
-            .ok()
+        let forwarded = abi::property(b"ngx\0upstream_x_forwarded_proto").unwrap_or_default();
+        if forwarded.is_empty() { abi::property(b"request\0scheme").ok() } else { Some(forwarded) }
     }
 
     /// After Kong's real-ip handling; without port.
@@ -95,73 +103,95 @@ impl Host for Kong {
         abi::property(b"source\0address").ok()
     }
 
-    /// A paused request hangs for good.
-    fn holds_requests(&self) -> bool {
-        false
-    }
-
-    fn route(&self, _header: &str, effect: &Effect) -> Routing {
-        match (self.switch, effect.upstream()) {
-            (Switch::Bridge, _) => {
-                if abi::set_property(b"kong\0tse_route\0route", effect.message()).is_err() {
-                    return Routing::Refused(Refusal::HostFailure);
-                }
-                if !effect.depends_on_result() {
-                    return Routing::TakenAndShown;
-                }
-                match abi::property(b"kong\0tse_route\0result").as_deref() {
-                    Ok(b"routed" | b"own") => Routing::TakenAndShown,
-                    _ => Routing::RefusedAndShown,
-                }
-            }
-            (Switch::Property | Switch::Nothing, None) => Routing::Taken,
-            (Switch::Property, Some(upstream)) => {
-                match abi::set_property(b"kong\0service\0upstream", upstream.as_bytes()) {
-                    Ok(()) => Routing::Taken,
-                    Err(_) => Routing::Refused(Refusal::HostFailure),
-                }
-            }
-            (Switch::Nothing, Some(_)) => Routing::Refused(Refusal::BridgeMissing),
+    /// A paused request hangs for good. A decision that a body has overruled is replaced before the
+    /// bridge reads it; alone, the filter could not take a header back.
+    fn bodies(&self) -> Bodies {
+        match &self.0 {
+            Side::Bridged { .. } => Bodies::Late,
+            Side::Alone { refusal, .. } => Bodies::Never(*refusal),
         }
     }
 
-    fn routes_by_header(&self) -> bool {
-        false
-    }
-
-    /// The property can name an Upstream, and not the lack of one.
-    fn can_unroute(&self) -> bool {
-        self.switch != Switch::Property
-    }
-
-    fn unroute(&self) {
-        if self.switch == Switch::Bridge {
-            // A refusal leaves the earlier decision in force, which the bridge keeps showing.
-            let _ = abi::set_property(b"kong\0tse_route\0route", b"{}");
+    /// The bridge has cleared them before any plugin ran. What a filter removes still reaches the
+    /// upstream, and of a header that was sent twice it can overwrite only the first.
+    fn is_forged(&self) -> bool {
+        match &self.0 {
+            Side::Bridged { .. } => false,
+            Side::Alone { forged, .. } => forged.iter().any(|name| abi::property(name).is_ok()),
         }
     }
 
-    /// Kong picks its route before any filter runs and never again.
-    fn forget_route(&self) {}
-
-    /// What goes through the bridge is published by the bridge.
-    fn publish(&self, effect: &Effect) {
-        self.share(effect, |value| value);
+    fn refuses(&self, effect: &Effect) -> Option<Refusal> {
+        let Side::Alone { refusal, header, .. } = &self.0 else { return None };
+        let leaves = effect.upstream().is_some() && header.is_none();
+        let changes = *effect.request_headers() != RequestHeaders::default();
+        (leaves || changes).then_some(*refusal)
     }
 
-    /// Nothing can be removed from `kong.ctx.shared`, only emptied.
-    fn unpublish(&self, effect: &Effect) {
-        self.share(effect, |_| "");
+    fn route(&self, effect: &Effect) -> Routing {
+        if let Some(refusal) = self.refuses(effect) {
+            return Routing::Refused(refusal);
+        }
+        let header = match &self.0 {
+            Side::Bridged { .. } => return hand_over(effect.message()),
+            Side::Alone { header, .. } => header,
+        };
+        let (Some(header), Some(upstream)) = (header, effect.upstream()) else {
+            return Routing::Taken;
+        };
+        match abi::set_header(Map::Request, header.as_bytes(), upstream.as_bytes()) {
+            Ok(()) => Routing::Taken,
+            Err(_) => Routing::Refused(Refusal::HostFailure),
+        }
     }
+
+    /// Without a header there is no decision.
+    fn pass(&self) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn retract(&self, effect: &Effect) {
+        if let Side::Bridged { bridge, nothing, .. } = &self.0 {
+            // An earlier filter of the chain may have put its own decision there again.
+            let is_own = !bridge.has_others
+                || abi::header(Map::Request, DECISION.as_bytes()).as_deref()
+                    == Some(effect.message());
+            if is_own {
+                // Refused, the earlier decision stays in force, and the bridge shows it.
+                let _ = hand_over(nothing);
+            }
+        }
+    }
+
+    fn has_others(&self) -> bool {
+        matches!(&self.0, Side::Bridged { bridge, .. } if bridge.has_others)
+    }
+
+    /// The bridge shares what it follows with the log plugins; alone, the filter cannot.
+    fn publish(&self, _: &Effect) {}
 
     /// Through the bridge it is also counted, and shown on answers that nginx makes itself.
     fn show_invalid_configuration(&self) -> bool {
-        self.switch == Switch::Bridge
-            && abi::set_property(
-                b"kong\0tse_route\0route",
-                br#"{"error":"invalid-config","headers":{"error":"X-Kong-Route-Error"}}"#,
-            )
-            .is_ok()
+        match &self.0 {
+            Side::Bridged { invalid, .. } => hand_over(invalid) == Routing::HandedOver,
+            Side::Alone { .. } => false,
+        }
+    }
+
+    /// The bridge tells in a header of the response that no client is to see.
+    fn was_followed(&self) -> bool {
+        match &self.0 {
+            Side::Alone { .. } => true,
+            Side::Bridged { .. } => {
+                let name = UNFOLLOWED.as_bytes();
+                let is_followed = abi::header(Map::Response, name).is_none();
+                if !is_followed {
+                    // A client that sees it learns no more than the error header tells.
+                    let _ = abi::remove_header(Map::Response, name);
+                }
+                is_followed
+            }
+        }
     }
 
     /// For what nginx answers itself no filter is called.
@@ -176,38 +206,20 @@ impl Host for Kong {
         parse_number(last.trim_ascii())
     }
 
-    /// For an answer that nginx makes itself no filter is called: the bridge has counted those.
-    fn failures(&self, id: u32) -> Vec<(usize, u32)> {
-        if self.switch != Switch::Bridge {
-            return Vec::new();
+    /// For an answer that nginx makes itself no filter is called: the bridge has counted those, and
+    /// tells of them with the next request.
+    fn failures(&self) -> Vec<(usize, u32)> {
+        match &self.0 {
+            Side::Alone { .. } => Vec::new(),
+            Side::Bridged { bridge, .. } => {
+                let told = abi::header(Map::Request, FAILURES.as_bytes()).unwrap_or_default();
+                bridge.failures(&told)
+            }
         }
-        let path = format!("kong\0tse_route\0failures\0{id}");
-        // `number=count` pairs, separated by commas; nothing where nothing failed.
-        let failures = abi::property(path.as_bytes()).unwrap_or_default();
-        let pair = |pair: &[u8]| {
-            let equals = pair.iter().position(|byte| *byte == b'=')?;
-            Some((parse_number(pair.get(..equals)?)?, parse_number(pair.get(equals + 1..)?)?))
-        };
-        failures.split(|byte| *byte == b',').filter_map(pair).collect()
     }
 
     /// Under the name `tse-route` a metric of the filter would break Kong's `/metrics`.
     fn counts(&self) -> bool {
         false
-    }
-}
-
-impl Kong {
-    /// Writes a decision, or something in its place, into `kong.ctx.shared`.
-    fn share(&self, effect: &Effect, written: fn(&str) -> &str) {
-        if !self.shares {
-            return;
-        }
-        let rule = written(effect.rule());
-        let _ = abi::set_property(b"kong\0ctx\0shared\0tse_route_rule", rule.as_bytes());
-        if let Some(upstream) = effect.upstream().map(written) {
-            let path = b"kong\0ctx\0shared\0tse_route_upstream";
-            let _ = abi::set_property(path, upstream.as_bytes());
-        }
     }
 }

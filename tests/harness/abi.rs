@@ -113,3 +113,24 @@ pub fn serialise(headers: &Headers) -> Vec<u8> {
     }
     bytes
 }
+
+/// Headers in the same layout, as a filter hands them over.
+pub fn deserialise(bytes: &[u8]) -> Headers {
+    let word = |at: usize| {
+        let bytes = bytes[at..at + 4].try_into().expect("four bytes");
+        u32::from_le_bytes(bytes) as usize
+    };
+    let mut headers = Headers::default();
+    let mut at = 4 + word(0) * 8;
+    for index in 0..word(0) {
+        let mut take = |size: usize| {
+            let text = &bytes[at..at + size];
+            assert_eq!(bytes[at + size], 0, "a zero byte after each");
+            at += size + 1;
+            text
+        };
+        let (name, value) = (take(word(4 + index * 8)), take(word(8 + index * 8)));
+        headers.add(name, value);
+    }
+    headers
+}

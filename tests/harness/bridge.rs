@@ -1,77 +1,191 @@
-//! Kong's bridge plugin, as far as the filter and the client can tell.
+//! Kong's bridge plugin, as far as the filter, the client and the upstream can tell.
 
-use super::exchange::{Exchange, Phase};
-use super::gateway::{Answer, OWN, Refused};
+use super::exchange::Exchange;
 use super::headers::Headers;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Follows a decision of the filter; `{}` takes the last one back. `healthy` says of an Upstream
-/// whether it has a target to go to, and nothing of one that there is not.
-pub fn decide(
-    exchange: &mut Exchange,
-    message: &[u8],
-    healthy: impl Fn(&str) -> Option<bool>,
-) -> Answer<()> {
-    if !matches!(exchange.phase, Phase::RequestHeaders | Phase::RequestBody) {
-        return Err(Refused::trap("the balancer can run only before the request is sent"));
-    }
-    let message: Value = serde_json::from_slice(message)
-        .map_err(|error| Refused::trap(format!("the bridge got no JSON: {error}")))?;
-    exchange.upstream = OWN.to_owned();
-    exchange.imposed = Headers::default();
-    exchange.published.clear();
-    let upstream = message["upstream"].as_str();
-    exchange.bridge_result = match (message["rule"].as_str(), upstream.map(healthy)) {
-        (None, _) => "none",
-        (Some(_), None) => "own",
-        (Some(_), Some(None)) => "unknown-upstream",
-        (Some(_), Some(Some(false))) => "no-healthy-target",
-        (Some(_), Some(Some(true))) => "routed",
-    };
-    if exchange.bridge_result == "routed" {
-        exchange.upstream = upstream.unwrap_or(OWN).to_owned();
-    }
-    let follows = matches!(exchange.bridge_result, "own" | "routed");
-    exchange.breaker = message["breaker"].as_str().filter(|_| follows).map(str::to_owned);
-    // An error that the filter reports stands in place of a rule.
-    let error = match exchange.bridge_result {
-        "none" => message["error"].as_str(),
-        "own" | "routed" => None,
-        failed => Some(failed),
-    };
-    for (kind, value) in [
-        ("rule", message["rule"].as_str()),
-        ("upstream", upstream.filter(|_| exchange.bridge_result == "routed")),
-        ("name", message["name"].as_str()),
-        ("error", error),
-    ] {
-        let Some(value) = value else { continue };
-        if let Some(header) = message["headers"][kind].as_str() {
-            exchange.imposed.set(header, value);
-        }
-        exchange.published.insert(format!("tse_route_{kind}"), value.into());
-    }
-    Ok(())
+/// The request header that brings a decision.
+const DECISION: &str = "x-tse-route-decision";
+/// The request header that tells of requests that failed without the filter being called.
+const FAILURES: &str = "x-tse-route-failures";
+/// The response header that tells the filter that a decision was not followed.
+const UNFOLLOWED: &str = "x-tse-route-unfollowed";
+
+/// The bridge of a worker.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// What it says of itself in every configuration, besides the id.
+    greeting: Value,
+    /// The configurations, in the order of the routes that they belong to.
+    known: Vec<Known>,
+    /// Requests that failed without the filter being called, by route and circuit breaker.
+    outages: BTreeMap<(usize, String), u32>,
 }
 
-/// Requests that failed without the filter being called, by configuration and circuit breaker.
-#[derive(Clone, Debug, Default)]
-pub struct Outages(BTreeMap<String, BTreeMap<u32, u32>>);
+/// A configuration.
+#[derive(Clone, Debug)]
+struct Known {
+    text: Vec<u8>,
+    /// The header that a tier behind routes by.
+    header: String,
+}
 
-impl Outages {
-    /// Notes a request under the number of its configuration and that of its breaker: `7.2`.
-    pub fn note(&mut self, breaker: &str) {
-        let (configuration, number) = breaker.split_once('.').expect("two numbers");
-        let number = number.parse().expect("the number of a breaker");
-        *self.0.entry(configuration.to_owned()).or_default().entry(number).or_default() += 1;
+impl Bridge {
+    /// A bridge that says this of itself.
+    pub fn new(greeting: Value) -> Self {
+        Self { greeting, known: Vec::new(), outages: BTreeMap::new() }
     }
 
-    /// What has failed of a configuration, which is told once.
-    pub fn take(&mut self, configuration: &str) -> Option<String> {
-        let counts = self.0.remove(configuration)?;
-        let pairs: Vec<_> =
-            counts.into_iter().map(|(number, count)| format!("{number}={count}")).collect();
-        Some(pairs.join(","))
+    /// Takes note of the configuration of a route, and writes itself into the text of it.
+    pub fn configure(&mut self, route: usize, text: &[u8]) -> Vec<u8> {
+        let config: Value = serde_json::from_slice(text).unwrap_or_default();
+        let header = config["upstream_header"].as_str().unwrap_or("x-tse-route-upstream");
+        self.known.truncate(route);
+        self.known.push(Known { text: text.to_vec(), header: header.to_owned() });
+        let mut greeting = self.greeting.clone();
+        greeting["id"] = self.id(route);
+        // As text, since to read it and write it again would change numbers and empty lists.
+        if matches!(text.trim_ascii(), b"" | b"null") {
+            return json!({ "$bridge": greeting }).to_string().into_bytes();
+        }
+        let rest = text.trim_ascii_start().strip_prefix(b"{");
+        let Some(rest) = rest.map(<[u8]>::trim_ascii_start) else { return text.to_vec() };
+        let comma = if rest.starts_with(b"}") { "" } else { "," };
+        [format!("{{\"$bridge\":{greeting}{comma}").as_bytes(), rest].concat()
     }
+
+    /// What a configuration is called: the same for the same text.
+    fn id(&self, route: usize) -> Value {
+        if let Some(id) = self.greeting.get("id") {
+            return id.clone();
+        }
+        let text = &self.known[route].text;
+        let first = self.known.iter().position(|known| known.text == *text);
+        json!(17 + first.expect("it is known"))
+    }
+
+    /// Before any plugin runs: takes away what a client must not send, in any spelling, and tells
+    /// the filter what it has not seen.
+    pub fn access(&mut self, exchange: &mut Exchange, route: usize) {
+        exchange.route = route;
+        let header = &self.known[route].header;
+        for name in [DECISION, FAILURES, header] {
+            clear_spellings(&mut exchange.request, name);
+        }
+        let told: Vec<String> = self
+            .outages
+            .iter()
+            .filter(|((of, _), _)| *of == route)
+            .map(|((_, breaker), count)| format!("{breaker}={count}"))
+            .collect();
+        self.outages.retain(|(of, _), _| *of != route);
+        if !told.is_empty() {
+            exchange.request.add(FAILURES, told.join(","));
+        }
+    }
+
+    /// In the balancer phase: follows the decision of the filter and makes its changes. `healthy`
+    /// says of an Upstream whether it has a target to go to, and nothing of one that there is not.
+    pub fn balance(&self, exchange: &mut Exchange, healthy: impl Fn(&str) -> Option<bool>) {
+        let decision = exchange.request.get(DECISION).map(<[u8]>::to_vec);
+        exchange.request.remove(DECISION);
+        exchange.request.remove(FAILURES);
+        let Some(decision) = decision else { return };
+        let is_printable = decision.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        assert!(is_printable, "not for a header: {}", decision.escape_ascii());
+        let decision: Value = serde_json::from_slice(&decision).expect("a decision is JSON");
+        assert_eq!(decision["id"], self.id(exchange.route), "a decision of this route");
+        let by_header = decision["route_by"]["header"].as_str();
+        let upstream = decision["upstream"].as_str();
+        let error = match (decision["error"].as_str(), by_header, upstream.map(healthy)) {
+            (Some(error), _, _) => Some(error),
+            (None, None, Some(None)) => Some("unknown-upstream"),
+            (None, None, Some(Some(false))) => Some("no-healthy-target"),
+            (None, _, _) => None,
+        };
+        if error.is_none() {
+            match (by_header, upstream) {
+                (Some(header), _) => {
+                    let value = decision["route_by"]["value"].as_str().expect("a value");
+                    exchange.request.set(header, value);
+                }
+                (None, Some(upstream)) => exchange.upstream = upstream.to_owned(),
+                (None, None) => {}
+            }
+            change(&mut exchange.request, &decision["request_headers"]);
+        }
+        exchange.breaker = decision["breaker"].as_str().map(str::to_owned);
+        exchange.unfollowed = error.map(str::to_owned);
+        for (kind, value) in [
+            ("rule", decision["rule"].as_str()),
+            ("upstream", upstream.filter(|_| error.is_none())),
+            ("name", decision["name"].as_str()),
+            ("error", error),
+        ] {
+            let Some(value) = value else { continue };
+            if let Some(header) = decision["headers"][kind].as_str() {
+                exchange.imposed.set(header, value);
+            }
+            if decision["share"] != json!(false) {
+                exchange.published.insert(format!("tse_route_{kind}"), value.into());
+            }
+        }
+    }
+
+    /// When there is a response: shows the decision, and tells the filter whether it was followed.
+    pub fn header_filter(&self, exchange: &mut Exchange) {
+        for (name, value) in exchange.imposed.iter() {
+            exchange.response.set(name, value);
+        }
+        exchange.response.remove(UNFOLLOWED);
+        // The filter is not called for what nginx answers itself.
+        if let (Some(_), Some(error), false) =
+            (&exchange.breaker, &exchange.unfollowed, exchange.client.refused)
+        {
+            exchange.response.set(UNFOLLOWED, error);
+        }
+    }
+
+    /// At the end: notes a failure that the filter has not seen.
+    pub fn log(&mut self, exchange: &Exchange) {
+        if let (Some(breaker), None, true) =
+            (&exchange.breaker, &exchange.unfollowed, exchange.client.refused)
+        {
+            *self.outages.entry((exchange.route, breaker.clone())).or_default() += 1;
+        }
+    }
+}
+
+/// Makes the changes of a decision, to every copy of a header.
+fn change(request: &mut Headers, changes: &Value) {
+    let list = |kind: &str| changes[kind].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    for name in list("remove") {
+        request.remove(text(&name));
+    }
+    for pair in list("set") {
+        request.set(text(&pair[0]), text(&pair[1]));
+    }
+    for pair in list("add") {
+        request.add(text(&pair[0]), text(&pair[1]));
+    }
+}
+
+/// Takes away every header that nginx's variables take for this one: `_` stands for `-`.
+fn clear_spellings(headers: &mut Headers, name: &str) {
+    let plain = |name: &[u8]| name.to_ascii_lowercase().iter().map(hyphen).collect::<Vec<u8>>();
+    let wanted = plain(name.as_bytes());
+    let spellings: Vec<Vec<u8>> = headers
+        .iter()
+        .map(|(name, _)| name.to_vec())
+        .filter(|name| plain(name) == wanted)
+        .collect();
+    for spelling in spellings {
+        headers.remove(spelling);
+    }
+}
+
+fn hyphen(byte: &u8) -> u8 {
+    if *byte == b'_' { b'-' } else { *byte }
 }

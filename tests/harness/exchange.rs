@@ -1,5 +1,6 @@
 //! A request on its way through the gateway.
 
+use super::gateway::Local;
 use super::headers::Headers;
 use super::request::{Request, Step};
 use std::collections::{BTreeMap, VecDeque};
@@ -42,10 +43,14 @@ pub struct Exchange {
     pub stuck: Option<&'static str>,
     /// What was made readable for the access log.
     pub published: BTreeMap<String, Vec<u8>>,
-    /// What the bridge plugin says of the last switch.
-    pub bridge_result: &'static str,
+    /// The number of its configuration, which stands for Kong's route.
+    pub route: usize,
+    /// The answer that the filter made itself.
+    pub local: Option<Local>,
     /// The circuit breaker under which the bridge plugin counts a failure that the filter misses.
     pub breaker: Option<String>,
+    /// Why the bridge plugin has not followed the decision.
+    pub unfollowed: Option<String>,
     /// The host calls that it took, in their order.
     pub calls: Vec<String>,
 }
@@ -66,8 +71,10 @@ impl Exchange {
             paused: false,
             stuck: None,
             published: BTreeMap::new(),
-            bridge_result: "none",
+            route: 0,
+            local: None,
             breaker: None,
+            unfollowed: None,
             calls: Vec::new(),
         }
     }
@@ -81,7 +88,8 @@ impl Exchange {
 /// How a request ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Where the request went; [`super::OWN`] is the service's own upstream.
+    /// Where the request went; [`super::OWN`] is the service's own upstream, [`super::NOBODY`] where
+    /// the filter has answered itself.
     pub upstream: String,
     /// The status of the answer; none where the gateway gave up waiting for the filter.
     pub status: Option<u16>,
@@ -89,6 +97,8 @@ pub struct Outcome {
     pub request: Headers,
     /// The response's headers, as the client got them.
     pub response: Headers,
+    /// The body of an answer that the filter made itself.
+    pub body: Option<String>,
     /// What was made readable for the access log: filter state, or `kong.ctx.shared`.
     pub published: BTreeMap<String, Vec<u8>>,
     /// The host calls that it took, in their order.

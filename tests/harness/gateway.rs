@@ -9,6 +9,9 @@ use super::shared::SharedMemory;
 /// The service's own upstream.
 pub const OWN: &str = "stable";
 
+/// Where a request went that the filter has answered itself.
+pub const NOBODY: &str = "nobody";
+
 /// The answer to a host call.
 pub type Answer<T> = Result<T, Refused>;
 
@@ -55,6 +58,14 @@ pub struct Response {
     pub is_filtered: bool,
 }
 
+/// An answer that the filter makes itself.
+#[derive(Clone, Debug)]
+pub struct Local {
+    pub status: u16,
+    pub headers: Headers,
+    pub body: Vec<u8>,
+}
+
 /// A gateway, as a filter meets it. Where there is no request at hand, the exchange is none.
 pub trait Gateway {
     /// The parameters of a host function, where the gateway has it.
@@ -78,6 +89,19 @@ pub trait Gateway {
 
     /// Whether the number 0 sets a shared value in any case, not only where there is none.
     fn zero_forces(&self) -> bool;
+
+    /// What the filter is handed of the configuration of a route.
+    fn configuration(&self, _route: usize, text: &[u8]) -> Vec<u8> {
+        text.to_vec()
+    }
+
+    /// Lets a request of a route pass what comes before the filter.
+    fn enter(&self, _exchange: &mut Exchange, _route: usize) {}
+
+    /// Answers a request in the place of any upstream.
+    fn answer(&self, _: &mut Exchange, _: Local) -> Answer<()> {
+        Err(Refused::trap("the filter answers nothing itself here"))
+    }
 
     /// Takes a request in.
     fn open(&self, request: Request) -> Exchange;

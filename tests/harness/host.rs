@@ -80,8 +80,10 @@ impl Host {
     pub fn configure(&mut self, configuration: impl Into<Vec<u8>>) -> Result<bool, Failure> {
         let configuration = configuration.into();
         let root = self.new_context();
-        let size = u32::try_from(configuration.len()).expect("a small configuration");
-        self.state().configuration.clone_from(&configuration);
+        let route = self.plugins.len();
+        let handed = self.state().gateway.configuration(route, &configuration);
+        let size = u32::try_from(handed.len()).expect("a small configuration");
+        self.state().configuration = handed;
         self.call("proxy_on_context_create", &[root, 0])?;
         let starts = self.call("proxy_on_vm_start", &[root, 0])?;
         let accepted = starts != 0 && self.call("proxy_on_configure", &[root, size])? != 0;
@@ -165,10 +167,15 @@ impl Host {
     /// Opens a request: its headers are with the filter, and nothing of its body.
     pub(super) fn open(&mut self, plugin: usize, request: Request) -> Result<u32, Failure> {
         let (root, context) = (self.plugins[plugin].root, self.new_context());
-        let exchange = self.state().gateway.open(request);
+        let mut exchange = self.state().gateway.open(request);
+        self.state().gateway.enter(&mut exchange, plugin);
         self.state().exchanges.insert(context, exchange);
         self.call("proxy_on_context_create", &[context, root])?;
         self.step(context)?;
+        let exchange = self.exchange(context);
+        if let Some((name, value)) = &exchange.client.decided_over {
+            exchange.request.set(name, value);
+        }
         Ok(context)
     }
 
@@ -261,6 +268,7 @@ impl Host {
             status,
             request,
             response: exchange.response,
+            body: exchange.local.map(|local| local.body.escape_ascii().to_string()),
             published: exchange.published,
             calls: exchange.calls,
         }

@@ -2,10 +2,10 @@
 
 use super::abi::{
     BAD_ARGUMENT, BUFFER_PLUGIN_CONFIGURATION, BUFFER_REQUEST_BODY, Map, WASI_BAD_DESCRIPTOR,
-    serialise,
+    deserialise, serialise,
 };
 use super::faults::Answers;
-use super::gateway::{Answer, Change, Gateway, Refused, dotted};
+use super::gateway::{Answer, Change, Gateway, Local, Refused, dotted};
 use super::guest::{Guest, Line, State};
 use super::module::module;
 use super::shared::SharedMemory;
@@ -32,6 +32,7 @@ const IMPORTS: &[Import] = &[
     Import { name: "proxy_get_property", handler: property, returns: Some(2) },
     Import { name: "proxy_set_property", handler: set_property, returns: None },
     Import { name: "proxy_call_foreign_function", handler: foreign_function, returns: Some(4) },
+    Import { name: "proxy_send_local_response", handler: answer, returns: None },
     Import { name: "proxy_get_shared_data", handler: shared_data, returns: Some(2) },
     Import { name: "proxy_set_shared_data", handler: set_shared_data, returns: None },
     Import { name: "proxy_define_metric", handler: define_metric, returns: None },
@@ -273,6 +274,19 @@ fn foreign_function(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<(
     let (gateway, exchange) = guest.state().parts();
     let result = gateway.foreign_function(exchange, &name)?;
     guest.give(arguments.word(4), arguments.word(5), &result)
+}
+
+fn answer(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
+    let status =
+        u16::try_from(arguments.word(0)).ok().filter(|status| (100..=999).contains(status));
+    let status = status.ok_or(Refused::Status(BAD_ARGUMENT))?;
+    guest.state().note(format!("answer {status}"));
+    let headers = deserialise(&arguments.bytes(guest, 5)?);
+    let body = arguments.bytes(guest, 3)?;
+    // A debug build of ngx_wasm_module insists.
+    assert_eq!(arguments.word(7), u32::MAX, "no gRPC status");
+    let (gateway, exchange) = guest.state().in_request()?;
+    gateway.answer(exchange, Local { status, headers, body })
 }
 
 /// The memory that all workers share, where the gateway has any.

@@ -4,7 +4,7 @@
 //! A test picks a gateway, gives the filter a configuration and sends requests:
 //!
 //! ```ignore
-//! let mut host = Kong::version("3.9.3").bridge().with(&json!({ "rules": [ … ] }));
+//! let mut host = Kong::bridged().with(&json!({ "rules": [ … ] }));
 //! let outcome = host.request().header("version", "1").body("a=1").send();
 //! assert_eq!(outcome.upstream, "canary");
 //! ```
@@ -33,7 +33,8 @@ pub use abi::{INTERNAL_FAILURE, Map, NOT_FOUND};
 pub use envoy::Envoy;
 pub use exchange::{Exchange, Outcome, Phase};
 pub use faults::{Answers, Faults};
-pub use gateway::{Answer, Change, Gateway, OWN, Refused};
+pub use gateway::{Answer, Change, Gateway, Local, NOBODY, OWN, Refused};
+pub use headers::Headers;
 pub use host::{Host, Start};
 pub use imports::imported;
 pub use kong::Kong;

@@ -30,6 +30,8 @@ pub struct Request {
     pub latency: Duration,
     /// The upstream refuses the connection.
     pub refused: bool,
+    /// A request header that another filter of the chain sets after the headers step.
+    pub decided_over: Option<(String, String)>,
 }
 
 impl Default for Request {
@@ -51,6 +53,7 @@ impl Default for Request {
             failing: None,
             latency: Duration::ZERO,
             refused: false,
+            decided_over: None,
         }
     }
 }
@@ -176,6 +179,12 @@ impl<'h> Builder<'h> {
     /// The upstream refuses the connection.
     pub fn refused(mut self) -> Self {
         self.request.refused = true;
+        self
+    }
+
+    /// Another filter of the chain sets a request header between the headers and the body.
+    pub fn decided_over(mut self, name: &str, value: &str) -> Self {
+        self.request.decided_over = Some((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -2,10 +2,10 @@
 
 use crate::asserts::{
     INTERNAL, assert_broken, assert_refused, assert_refused_by_bridge, assert_routed,
-    assert_untouched,
+    assert_untouched, shown,
 };
 use crate::configs::{canary, eq, rule, rules};
-use crate::harness::{Builder, Host, Kong, OWN, Start};
+use crate::harness::{Builder, Kong, NOBODY, OWN, Outcome, Start};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -18,12 +18,10 @@ fn all_to(upstream: Value) -> Value {
 }
 
 #[test]
-fn the_bridge_switches_on_every_kong_that_can_have_it() {
-    for version in ["3.6.1", "3.7.1", "3.8.1", "3.9.0", "3.9.3", "3.10.0.0"] {
-        let mut host = Kong::version(version).bridge().with(&canary());
-        assert_routed(&host.request().header("VERSION", "1").send(), "10", "canary");
-        assert_untouched(&host.request().send());
-    }
+fn the_bridge_switches() {
+    let mut host = Kong::bridged().with(&canary());
+    assert_routed(&host.request().header("VERSION", "1").send(), "10", "canary");
+    assert_untouched(&host.request().send());
 }
 
 #[test]
@@ -50,19 +48,53 @@ fn the_bridge_is_told_which_headers_are_wanted() {
     assert_eq!(outcome.upstream, "canary");
     assert_eq!(outcome.shown(), (None, None));
     assert_eq!(outcome.published("tse_route_rule").as_deref(), Some("10"));
+
+    let mut configuration = canary();
+    configuration["access_log"] = json!(false);
+    let mut host = Kong::bridged().with(&configuration);
+    let outcome = host.request().header("version", "1").send();
+    assert_eq!(outcome.shown(), shown("10", "canary"));
+    assert!(outcome.published.is_empty(), "{:?}", outcome.published);
 }
 
 #[test]
 fn the_own_upstream_can_be_the_choice_of_a_rule() {
-    for kong in [Kong::bridged(), Kong::version("3.9.3"), Kong::version("3.7.1")] {
-        let name = format!("{kong:?}");
-        let mut host = kong.with(&all_to(Value::Null));
-        let outcome = host.request().send();
-        assert_eq!(outcome.upstream, OWN, "{name}");
-        assert_eq!(outcome.shown(), (Some("7".to_owned()), None), "{name}");
-        assert_eq!(outcome.error(), None, "{name}");
-        assert_eq!(outcome.published("tse_route_rule").as_deref(), Some("7"), "{name}");
-        assert_eq!(outcome.request_header("x-lane"), ["new"], "{name}");
+    let mut host = Kong::bridged().with(&all_to(Value::Null));
+    let outcome = host.request().send();
+    assert_eq!((outcome.upstream.as_str(), outcome.error()), (OWN, None));
+    assert_eq!(outcome.shown(), (Some("7".to_owned()), None));
+    assert_eq!(outcome.published("tse_route_rule").as_deref(), Some("7"));
+    assert_eq!(outcome.request_header("x-lane"), ["new"]);
+
+    // A Kong without the bridge can do it, too, as long as no header is to change.
+    let mut host = Kong::alone().with(&rules([rule(7, json!({}), "x")]));
+    assert_refused(&host.request().send(), "bridge-missing");
+    let mut own = rules([rule(7, json!({}), "x")]);
+    own["rules"][0]["upstream"][0]["name"] = Value::Null;
+    let mut host = Kong::alone().with(&own);
+    let outcome = host.request().send();
+    assert_eq!((outcome.upstream.as_str(), outcome.error()), (OWN, None));
+    assert_eq!(outcome.shown(), (Some("7".to_owned()), None));
+}
+
+#[test]
+fn every_copy_of_a_header_is_changed() {
+    for (upstream, expected) in [(json!("canary"), "canary"), (Value::Null, OWN)] {
+        let mut configuration = all_to(upstream);
+        configuration["rules"][0]["upstream"][0]["request_headers"] = json!({
+            "set": [{ "name": "x-lane", "value": "new" }, { "name": "X-Odd", "value": "ä\"\\" }],
+            "add": [{ "name": "x-more", "value": "3" }],
+            "remove": ["x-secret"],
+        });
+        let mut host = Kong::bridged().with(&configuration);
+        let request = host.request().header("X-Lane", "a").header("x-lane", "b");
+        let request = request.header("x-more", "1").header("X-More", "2");
+        let outcome = request.header("x-secret", "s").header("X-Secret", "t").send();
+        assert_eq!(outcome.upstream, expected);
+        assert_eq!(outcome.request_header("x-lane"), ["new"]);
+        assert_eq!(outcome.request_header("x-more"), ["1", "2", "3"]);
+        assert_eq!(outcome.request_header("x-secret"), [""; 0]);
+        assert_eq!(outcome.request_header("x-odd"), [r#"\xc3\xa4\"\\"#]);
     }
 }
 
@@ -79,20 +111,25 @@ fn an_upstream_that_cannot_serve_leaves_the_original_in_place() {
 
 #[test]
 fn without_the_bridge_the_original_serves_and_the_response_says_so() {
-    for version in ["3.4.2", "3.5.0", "3.8.1", "3.9.3"] {
-        let mut host = Kong::version(version).with(&all_to("canary".into()));
-        let outcome = host.request().header("x-lane", "as sent").send();
-        assert_refused(&outcome, "bridge-missing");
-        assert_eq!(outcome.request_header("x-lane"), ["as sent"]);
-        assert_eq!(outcome.request_header(INTERNAL), [""; 0]);
-        assert_refused(&host.request().send(), "bridge-missing");
+    let on_body = rules([rule(10, eq("body", "uid", "1"), "canary")]);
+    for configuration in [all_to("canary".into()), all_to(Value::Null), canary(), on_body] {
+        let mut host = Kong::alone().with(&configuration);
+        for _ in 0..2 {
+            let request = host.request().header("version", "1").header("x-lane", "as sent");
+            let outcome = request.method("POST").body(r#"{"uid":1}"#).send();
+            assert_refused(&outcome, "bridge-missing");
+            assert_eq!(outcome.status, Some(200));
+            assert_eq!(outcome.request_header("x-lane"), ["as sent"]);
+        }
     }
 }
 
 #[test]
-fn a_missing_bridge_is_logged_once_a_minute() {
-    let mut host = Kong::version("3.9.3").with(&canary());
-    host.take_log();
+fn a_missing_bridge_is_logged_at_load_and_once_a_minute() {
+    let mut host = Kong::alone().with(&canary());
+    let at_load = host.take_errors();
+    assert_eq!(at_load.len(), 1, "{at_load:?}");
+    assert!(at_load[0].contains("bridge-missing") && at_load[0].contains("KONG_PLUGINS"));
     let mut errors_after = |seconds: u64, requests: usize| {
         host.advance(Duration::from_secs(seconds));
         for _ in 0..requests {
@@ -111,7 +148,7 @@ fn a_missing_bridge_is_logged_once_a_minute() {
 
     let mut silent = canary();
     silent["response_headers"] = json!(false);
-    let mut host = Kong::version("3.9.3").with(&silent);
+    let mut host = Kong::alone().with(&silent);
     host.take_log();
     let outcome = host.request().header("version", "1").send();
     assert_eq!((outcome.upstream.as_str(), outcome.error()), (OWN, None));
@@ -119,25 +156,57 @@ fn a_missing_bridge_is_logged_once_a_minute() {
 }
 
 #[test]
-fn the_property_switches_where_the_filter_runs_before_the_balancer() {
-    for version in ["3.6.1", "3.7.1"] {
-        let mut host = Kong::version(version).with(&canary());
-        assert_routed(&host.request().header("version", "1").send(), "10", "canary");
-        assert_untouched(&host.request().send());
-        assert_eq!(host.take_errors(), [""; 0]);
+fn what_needs_no_bridge_only_warns_of_its_absence() {
+    let mut by_header = canary();
+    by_header["route_by"] = "header".into();
+    for configuration in [by_header, rules([])] {
+        let mut host = Kong::alone().with(&configuration);
+        let lines = host.take_log();
+        let loud: Vec<_> = lines.iter().filter(|line| line.level >= 3).collect();
+        assert_eq!(loud.len(), 1, "{lines:?}");
+        assert_eq!(loud[0].level, 3);
+        assert!(loud[0].text.contains("answered with 400"), "{loud:?}");
     }
 }
 
 #[test]
-fn an_unknown_upstream_traps_where_only_the_property_switches() {
-    // Kong leaves no choice there: the request fails, and with it the instance. The next one serves.
-    let mut host = Kong::version("3.7.1").with(&rules([
-        rule(20, eq("header", "version", "0"), "nowhere"),
-        rule(10, eq("header", "version", "1"), "canary"),
-    ]));
-    let failure = host.request().header("version", "0").try_send().unwrap_err();
-    assert!(failure.contains("kong.service.upstream"), "{failure}");
-    assert_routed(&host.request().header("version", "1").send(), "10", "canary");
+fn a_bridge_of_another_release_is_none() {
+    let table = [
+        (json!({ "protocol": 1 }), "found protocol 1"),
+        (json!({ "protocol": 3, "id": 1 }), "found protocol 3"),
+        (json!({}), "found protocol null"),
+        (json!({ "protocol": 2, "id": null }), "found the id null"),
+        (json!({ "protocol": 2, "id": "1.2" }), "found the id \"1.2\""),
+        (json!({ "protocol": 2, "id": "" }), "found the id \"\""),
+    ];
+    for (greeting, found) in table {
+        let mut host = Kong::greeting(greeting).with(&canary());
+        let errors = host.take_errors();
+        assert!(errors[0].contains(found), "{found}: {errors:?}");
+        assert!(errors[1].contains("of the same release"), "{errors:?}");
+        assert_refused(&host.request().header("version", "1").send(), "bridge-missing");
+        assert!(host.take_errors()[0].contains("of the same release"));
+    }
+}
+
+#[test]
+fn the_bridge_may_call_a_configuration_as_it_likes() {
+    for id in [json!(0), json!(u64::MAX), json!("17-9f3c0a")] {
+        let greeting = json!({ "protocol": 2, "id": id, "news": [1] });
+        let mut host = Kong::greeting(greeting).with(&canary());
+        assert_eq!(host.take_errors(), [""; 0]);
+        assert_routed(&host.request().header("version", "1").send(), "10", "canary");
+    }
+}
+
+#[test]
+fn an_empty_configuration_may_be_written_in_any_way() {
+    for text in ["", "null", " {} ", "{}", "{ }", "{\"rules\":[]}"] {
+        let mut host = Kong::bridged().start();
+        host.add(text);
+        assert_eq!(host.take_errors(), [""; 0], "{text:?}");
+        assert_untouched(&host.request().send());
+    }
 }
 
 #[test]
@@ -153,7 +222,7 @@ fn an_invalid_configuration_lets_the_original_serve_and_says_so() {
     let outcome = host.request().method("POST").body("x").send();
     assert_broken(&outcome);
     assert_eq!(outcome.status, Some(200));
-    assert_eq!(outcome.calls_of("set_property"), ["set_property kong.tse_route.route"]);
+    assert_eq!(outcome.calls_of("set_").len(), 1, "the bridge shows it");
     assert_eq!(host.take_errors().len(), 1);
     let mut errors_after = |seconds: u64| {
         host.advance(Duration::from_secs(seconds));
@@ -164,38 +233,37 @@ fn an_invalid_configuration_lets_the_original_serve_and_says_so() {
 }
 
 #[test]
+fn an_invalid_configuration_without_bridge_says_so_itself() {
+    let mut host = Kong::alone().with(&json!({ "rules": 1 }));
+    assert_refused(&host.request().send(), "invalid-config");
+}
+
+#[test]
 fn an_invalid_configuration_is_no_way_to_choose_an_upstream() {
-    let mut host = Kong::bridged().start();
-    host.add(json!({ "upstream_header": "x-target-version", "rules": 1 }).to_string());
-    host.add(json!({ "rules": 1 }).to_string());
-    let forged = host.request_through(1).header(INTERNAL, "blue").send();
-    assert_eq!(forged.request_header(INTERNAL), [""; 0]);
-    let forged = host.request_through(0).header("x-target-version", "blue").send();
-    assert_eq!(forged.request_header("x-target-version"), [""; 0]);
+    let broken =
+        [json!({ "upstream_header": "x-target-version", "rules": 1 }), json!({ "rules": 1 })];
+    for (configuration, header) in broken.iter().zip(["x-target-version", INTERNAL]) {
+        let mut host = Kong::bridged().with(configuration);
+        let forged = host.request().header(header, "blue").send();
+        assert_eq!(forged.request_header(header), [""; 0]);
+        let mut host = Kong::alone().with(configuration);
+        assert_forged(&host.request().header(header, "blue").send());
+    }
 }
 
 #[test]
 fn the_configurations_of_a_worker_do_not_disturb_each_other() {
-    let mut host = Kong::version("3.7.1").start();
+    let mut host = Kong::bridged().start();
     let first = host.add(canary().to_string());
     let broken = host.add("{");
-    let second = host.add(
-        rules([rule(30, json!({}), "blue"), rule(40, json!({ "path": "/x" }), "nowhere")])
-            .to_string(),
-    );
-    let all = |host: &mut Host| {
-        let request = host.request_through(first).header("version", "1");
-        let outcome = request.send_around(|host| {
-            assert_refused(&host.request_through(broken).send(), "invalid-config");
-            assert_routed(&host.request_through(second).send(), "30", "blue");
-        });
-        assert_routed(&outcome, "10", "canary");
-        assert_untouched(&host.request_through(first).send());
-    };
-    all(&mut host);
-    // A trap takes the instance from all of them, and they are configured anew.
-    assert!(host.request_through(second).path("/x").try_send().is_err());
-    all(&mut host);
+    let second = host.add(rules([rule(30, json!({}), "blue")]).to_string());
+    let request = host.request_through(first).header("version", "1");
+    let outcome = request.send_around(|host| {
+        assert_broken(&host.request_through(broken).send());
+        assert_routed(&host.request_through(second).send(), "30", "blue");
+    });
+    assert_routed(&outcome, "10", "canary");
+    assert_untouched(&host.request_through(first).send());
 }
 
 #[test]
@@ -232,24 +300,65 @@ fn what_kong_knows_of_the_client() {
     }
 }
 
+/// How a client may spell the internal headers, so that nginx or Kong takes one of them for it.
+const FORGED: [&str; 5] = [
+    "x-tse-route-upstream",
+    "X-TSE-Route-Upstream",
+    "x_tse_route_upstream",
+    "X-Tse_Route-Upstream",
+    "x-tse-route-decision",
+];
+
 #[test]
-fn the_scheme_is_known_to_a_kong_without_lua_properties_as_well() {
-    let condition = eq("system", "httpScheme", "https");
-    let mut host = Kong::version("3.5.0").with(&rules([rule(10, condition, "canary")]));
-    assert_refused(&host.request().scheme("https").send(), "bridge-missing");
-    assert_untouched(&host.request().send());
+fn a_clients_internal_headers_are_taken_away() {
+    let decision = json!({ "id": 17, "rule": "1", "upstream": "green" }).to_string();
+    let mut host = Kong::bridged().with(&canary());
+    for version in ["1", "2"] {
+        let mut request = host.request().header("version", version);
+        for name in FORGED {
+            request = request.header(name, &decision).header(name, "blue");
+        }
+        request = request.header("X_Tse_Route-Decision", &decision);
+        let outcome = request.header("x-tse-route-failures", "17.0=9").send();
+        for name in FORGED.into_iter().chain(["x_tse_route-decision", "x-tse-route-failures"]) {
+            assert_eq!(outcome.request_header(name), [""; 0], "{name}");
+        }
+        let expected = if version == "1" { "canary" } else { OWN };
+        assert_eq!(outcome.upstream, expected);
+    }
+}
+
+/// The filter has answered, and says why.
+fn assert_forged(outcome: &Outcome) {
+    assert_eq!((outcome.upstream.as_str(), outcome.status), (NOBODY, Some(400)));
+    assert_eq!(outcome.error().as_deref(), Some("forged-header"));
+    assert!(outcome.body.as_ref().is_some_and(|body| body.contains("internal routing header")));
+    assert_eq!(outcome.shown(), (None, None));
 }
 
 #[test]
-fn a_clients_internal_header_is_removed() {
-    for kong in [Kong::bridged(), Kong::version("3.9.3"), Kong::version("3.7.1")] {
-        let mut host = kong.with(&canary());
-        for version in ["1", "2"] {
-            let request = host.request().header("version", version);
-            let request = request.header("X-Tse-Route-Upstream", "blue").header(INTERNAL, "green");
-            assert_eq!(request.send().request_header(INTERNAL), [""; 0]);
+fn without_the_bridge_a_clients_internal_header_is_refused() {
+    let mut by_header = canary();
+    by_header["route_by"] = "header".into();
+    for configuration in [canary(), by_header, rules([])] {
+        let mut host = Kong::alone().with(&configuration);
+        host.take_log();
+        for name in FORGED {
+            for value in ["blue", ""] {
+                let request = host.request().header("version", "1").header(name, value);
+                assert_forged(&request.header(name, "green").method("POST").body("x").send());
+            }
         }
+        let errors = host.take_errors();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("forged-header: "), "{errors:?}");
+        assert_eq!(host.request().header("version", "2").send().status, Some(200));
     }
+
+    let mut silent = canary();
+    silent["response_headers"] = json!(false);
+    let outcome = Kong::alone().with(&silent).request().header(INTERNAL, "x").send();
+    assert_eq!((outcome.status, outcome.error()), (Some(400), None));
 }
 
 #[test]
@@ -258,7 +367,7 @@ fn the_configured_gateway_is_taken_for_the_real_one() {
     configuration["host"] = "kong".into();
     let mut host = Kong::bridged().with(&configuration);
     assert_routed(&host.request().header("version", "1").send(), "10", "canary");
-    let mut host = Kong::version("3.5.0").with(&configuration);
+    let mut host = Kong::alone().with(&configuration);
     assert_refused(&host.request().header("version", "1").send(), "bridge-missing");
 
     // A Kong that is taken for an Envoy traps on what only Envoy has: the operator's mistake.

@@ -1,9 +1,9 @@
 //! The filter in Kong, where the body comes after the request has been decided once.
 
 use crate::asserts::{
-    INTERNAL, assert_refused, assert_refused_by_bridge, assert_routed, assert_untouched, shown,
+    assert_refused, assert_refused_by_bridge, assert_routed, assert_untouched, shown,
 };
-use crate::configs::{eq, rule, rules};
+use crate::configs::{canary, eq, rule, rules};
 use crate::harness::{Builder, Host, Kong, OWN, Outcome, Start};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn a_body_confirms_what_was_decided_without_it() {
     assert_routed(&outcome, "10", "blue");
     assert_eq!(outcome.request_header("x-lane"), ["blue"]);
     assert_eq!(outcome.request_header("x-more"), ["1", "2", "3"], "once");
-    assert_eq!(outcome.calls_of("set_property").len(), 1);
+    assert_eq!(outcome.calls_of("set_").len(), 1);
     assert_untouched(&post(&mut host, "0", r#"{"uid":3}"#).send());
     assert_routed(&post(&mut host, "1", "not JSON").send(), "10", "blue");
 }
@@ -117,14 +117,6 @@ fn a_decision_is_taken_back_when_the_body_speaks_against_it() {
     assert_headers_as_sent(&outcome);
 }
 
-#[test]
-fn a_kong_that_cannot_go_back_stays_with_the_first_decision_and_says_so() {
-    let mut host = Kong::version("3.7.1").with(&without_parameter());
-    assert_routed(&post(&mut host, "1", r#"{"uid":3}"#).send(), "10", "blue");
-    let errors = host.take_errors();
-    assert!(errors[0].starts_with("body-too-late: "), "{errors:?}");
-}
-
 /// Nothing can be counted on Kong, so the log has to say why a body rule does not match.
 #[test]
 fn a_body_that_cannot_be_looked_at_is_logged_once_a_minute() {
@@ -140,20 +132,58 @@ fn a_body_that_cannot_be_looked_at_is_logged_once_a_minute() {
 }
 
 #[test]
-fn what_was_not_taken_needs_no_taking_back() {
-    // The first decision fails, for want of the bridge or of a target; the second has its own fate.
-    let mut host = Kong::version("3.9.3").with(&without_parameter());
-    assert_refused(&post(&mut host, "1", r#"{"id":3}"#).send(), "bridge-missing");
-    let outcome = post(&mut host, "1", r#"{"uid":3}"#).send();
-    assert_untouched(&outcome);
-    assert_headers_as_sent(&outcome);
-
+fn what_was_not_followed_may_be_with_a_body() {
     let mut configuration = by_body();
     configuration["rules"][1]["upstream"][0]["name"] = "nowhere".into();
     let mut host = Kong::bridged().with(&configuration);
     let outcome = post(&mut host, "1", r#"{"uid":3}"#).send();
     assert_refused_by_bridge(&outcome, "10", "unknown-upstream");
+    assert_headers_as_sent(&outcome);
     assert_routed(&post(&mut host, "1", r#"{"uid":1}"#).send(), "20", "canary");
+}
+
+#[test]
+fn without_the_bridge_no_body_is_waited_for() {
+    // A header that was set without the body could not be taken back with it.
+    let mut configuration = without_parameter();
+    configuration["route_by"] = "header".into();
+    let mut host = Kong::alone().with(&configuration);
+    for body in [r#"{"uid":3}"#, r#"{"id":3}"#] {
+        assert_refused(&post(&mut host, "1", body).send(), "bridge-missing");
+    }
+    let outcome = post(&mut host, "2", "{}").send();
+    assert!(outcome.calls_of("get_body").is_empty());
+}
+
+/// What another filter of the chain has decided.
+fn of_another(upstream: &str) -> String {
+    let headers = json!({ "rule": "X-Kong-Route-Rule", "upstream": "X-Kong-Route-Upstream" });
+    json!({ "id": 17, "rule": "99", "upstream": upstream, "headers": headers }).to_string()
+}
+
+#[test]
+fn a_later_filter_of_the_chain_has_the_last_word() {
+    // (what the rules say without the body and with it, after another filter decided between)
+    let chain = || Kong::greeting(json!({ "protocol": 2, "id": 17, "others": 1 }));
+    let send = |version: &str, body: &str| {
+        let mut host = chain().with(&without_parameter());
+        let request = post(&mut host, version, body);
+        request.decided_over("x-tse-route-decision", &of_another("green")).send()
+    };
+    // Its body step comes after that of the filter before it: what has decided, decides again.
+    assert_routed(&send("1", r#"{"uid":1}"#), "20", "canary");
+    assert_routed(&send("1", r#"{"id":3}"#), "10", "blue");
+    // It takes back what is its own, and not the other's.
+    assert_routed(&send("1", r#"{"uid":3}"#), "99", "green");
+    assert_routed(&send("0", r#"{"uid":3}"#), "99", "green");
+    let mut host = chain().with(&without_parameter());
+    assert_untouched(&post(&mut host, "1", r#"{"uid":3}"#).send());
+
+    // One that does not wait for the body, too.
+    let mut host = chain().with(&canary());
+    let request = post(&mut host, "1", "x");
+    let outcome = request.decided_over("x-tse-route-decision", &of_another("green")).send();
+    assert_routed(&outcome, "10", "canary");
 }
 
 #[test]
@@ -171,7 +201,7 @@ fn a_request_that_is_decided_twice_is_drawn_once() {
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..50 {
         let outcome = host.request().method("POST").body(r#"{"uid":2}"#).send();
-        assert_eq!(outcome.calls_of("set_property").len(), 1, "it must not change sides");
+        assert_eq!(outcome.calls_of("set_").len(), 1, "it must not change sides");
         seen.insert(outcome.upstream);
     }
     assert_eq!(seen.len(), 2);
@@ -219,39 +249,56 @@ fn route_by_header_only_sets_the_header() {
     let mut configuration = by_body();
     configuration["route_by"] = "header".into();
     configuration["upstream_header"] = "X-Target-Version".into();
-    for kong in [Kong::bridged(), Kong::version("3.9.3"), Kong::version("3.7.1")] {
-        let name = format!("{kong:?}");
-        let mut host = kong.with(&configuration);
-        let header = |outcome: &Outcome| outcome.request_header("x-target-version");
+    let mut host = Kong::bridged().with(&configuration);
+    let header = |outcome: &Outcome| outcome.request_header("x-target-version");
 
-        let outcome = post(&mut host, "1", r#"{"uid":3}"#).send();
-        assert_eq!((outcome.upstream.as_str(), outcome.error()), (OWN, None), "{name}");
-        assert_eq!(header(&outcome), ["blue"]);
-        assert_eq!(outcome.shown(), shown("10", "blue"));
-        assert_eq!(outcome.request_header("x-lane"), ["blue"]);
-        assert_eq!(outcome.published("tse_route_upstream").as_deref(), Some("blue"), "{name}");
+    let outcome = post(&mut host, "1", r#"{"uid":3}"#).send();
+    assert_eq!((outcome.upstream.as_str(), outcome.error()), (OWN, None));
+    assert_eq!(header(&outcome), ["blue"]);
+    assert_eq!(outcome.shown(), shown("10", "blue"));
+    assert_eq!(outcome.request_header("x-lane"), ["blue"]);
+    assert_eq!(outcome.published("tse_route_upstream").as_deref(), Some("blue"));
 
-        let overruled = post(&mut host, "1", r#"{"uid":1}"#).send();
-        assert_eq!(header(&overruled), ["canary"]);
-        assert_eq!(overruled.shown(), shown("20", "canary"));
-        assert_eq!(overruled.published("tse_route_upstream").as_deref(), Some("canary"));
+    let overruled = post(&mut host, "1", r#"{"uid":1}"#).send();
+    assert_eq!(header(&overruled), ["canary"]);
+    assert_eq!(overruled.shown(), shown("20", "canary"));
+    assert_eq!(overruled.published("tse_route_upstream").as_deref(), Some("canary"));
 
-        let to_own = post(&mut host, "1", r#"{"uid":2}"#).send();
-        assert_eq!(header(&to_own), [""; 0]);
-        assert_eq!(to_own.published("tse_route_rule").as_deref(), Some("15"));
-        assert_eq!(to_own.published("tse_route_upstream").as_deref(), Some(""));
+    let to_own = post(&mut host, "1", r#"{"uid":2}"#).send();
+    assert_eq!(header(&to_own), [""; 0]);
+    assert_eq!(to_own.published("tse_route_rule").as_deref(), Some("15"));
+    assert_eq!(to_own.published("tse_route_upstream"), None);
 
-        let own = post(&mut host, "2", r#"{"uid":3}"#).header("x-target-version", "blue").send();
-        assert_eq!(header(&own), [""; 0]);
-        assert_eq!(own.shown(), (Some("15".to_owned()), None));
-
-        let forged = host.request().header("x-target-version", "blue").send();
-        assert_eq!(header(&forged), [""; 0]);
-        assert_untouched(&forged);
-        let forged =
-            host.request().header("x-target-version", "green").header("version", "1").send();
-        assert_eq!(header(&forged), ["blue"]);
+    // In two tiers nobody else chooses.
+    for name in ["x-target-version", "X_Target-Version"] {
+        for (version, expected) in [("0", &[][..]), ("1", &["blue"]), ("2", &[])] {
+            let request = post(&mut host, version, r#"{"uid":3}"#).header(name, "green");
+            let outcome = request.header("X-Target-Version", "green").send();
+            assert_eq!(header(&outcome), expected, "{version}");
+            assert_eq!(outcome.request_header("x_target-version"), [""; 0]);
+        }
     }
+}
+
+#[test]
+fn route_by_header_needs_no_bridge() {
+    let mut configuration = rules([
+        rule(20, eq("header", "version", "1"), "canary"),
+        rule(10, eq("header", "version", "2"), "blue"),
+    ]);
+    configuration["rules"][1]["upstream"][0]["name"] = Value::Null;
+    configuration["route_by"] = "header".into();
+    configuration["upstream_header"] = "X-Target-Version".into();
+    let mut host = Kong::alone().with(&configuration);
+    let header = |outcome: &Outcome| outcome.request_header("x-target-version");
+    let outcome = post(&mut host, "1", "x").send();
+    assert_eq!((outcome.upstream.as_str(), outcome.error()), (OWN, None));
+    assert_eq!(header(&outcome), ["canary"]);
+    assert_eq!(outcome.shown(), shown("20", "canary"));
+    let own = host.request().header("version", "2").send();
+    assert_eq!(header(&own), [""; 0]);
+    assert_eq!(own.shown(), (Some("10".to_owned()), None));
+    assert_untouched(&host.request().send());
 }
 
 #[test]
@@ -260,19 +307,6 @@ fn a_header_that_routes_is_taken_back_with_its_decision() {
     configuration["route_by"] = "header".into();
     let mut host = Kong::bridged().with(&configuration);
     let outcome = post(&mut host, "1", r#"{"uid":3}"#).send();
-    assert_eq!(outcome.request_header(INTERNAL), [""; 0]);
-    assert_eq!(outcome.shown(), (None, None));
+    assert_untouched(&outcome);
     assert_headers_as_sent(&outcome);
-    // What was shared with the log plugins is emptied: a filter cannot remove it.
-    assert_eq!(outcome.published("tse_route_rule").as_deref(), Some(""));
-    assert_eq!(outcome.published("tse_route_upstream").as_deref(), Some(""));
-}
-
-#[test]
-fn a_body_overrules_where_the_property_switches() {
-    let mut host = Kong::version("3.7.1").with(&by_body());
-    let outcome = post(&mut host, "1", r#"{"uid":1}"#).send();
-    assert_routed(&outcome, "20", "canary");
-    assert_eq!(outcome.request_header("x-lane"), ["canary"]);
-    assert_eq!(outcome.request_header("x-new"), [""; 0]);
 }

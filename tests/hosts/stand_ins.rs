@@ -1,12 +1,12 @@
 //! The stand-ins themselves: a test is worth what they do not forgive. Measured on Kong 3.9.3 and
 //! Envoy 1.40.0 where not marked as read in the source.
 
-use crate::configs::{canary, rule, rules};
+use crate::configs::{canary, rules};
 use crate::harness::{
-    Answer, Change, Envoy, Exchange, Gateway, INTERNAL_FAILURE, Kong, Map, NOT_FOUND, OWN, Phase,
-    Refused, Request, SharedMemory, Start, imported,
+    Answer, Change, Envoy, Exchange, Gateway, Headers, Host, INTERNAL_FAILURE, Kong, Local, Map,
+    NOBODY, NOT_FOUND, OWN, Phase, Refused, Request, SharedMemory, Start, imported,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn path(dotted: &str) -> Vec<u8> {
     dotted.replace('.', "\0").into_bytes()
@@ -44,19 +44,16 @@ fn kongs_root_context_is_deadly() {
 }
 
 #[test]
-fn kong_traps_on_some_properties() {
+fn kong_dies_of_lua_inside_a_call() {
     let kong = Kong::bridged();
     for phase in [Phase::RequestHeaders, Phase::RequestBody, Phase::ResponseHeaders, Phase::Log] {
         let exchange = &mut exchange(&kong, phase);
-        assert!(is_trap(&get(&kong, exchange, "kong.response.source")));
-        let status = get(&kong, exchange, "kong.service.response.status");
-        assert_eq!(is_trap(&status), phase != Phase::ResponseHeaders);
+        for name in ["kong.version", "kong.ctx.shared.x", "kong.service.upstream", "kong.nobody"] {
+            assert!(is_trap(&get(&kong, exchange, name)), "{name}");
+            assert!(is_trap(&set(&kong, exchange, name, "x")), "{name}");
+        }
         assert_eq!(get(&kong, exchange, "upstream.port"), Err(Refused::Status(INTERNAL_FAILURE)));
-        assert_eq!(get(&kong, exchange, "kong.nobody"), Err(Refused::NOT_FOUND));
-        assert!(is_trap(&set(&kong, exchange, "kong.nobody", "x")), "it has no setter");
         assert!(is_trap(&kong.foreign_function(Some(exchange), b"clear_route_cache")));
-        let route = get(&kong, exchange, "kong.route_name");
-        assert_eq!(route.is_ok(), phase != Phase::Log);
     }
 }
 
@@ -89,32 +86,35 @@ fn kong_tells_only_some_things_right() {
     assert_ne!(get(&kong, exchange, "request.host").unwrap(), "shop.example");
     assert_eq!(get(&kong, exchange, "ngx.http_cookie").unwrap(), "a=1; b=2");
     assert_eq!(get(&kong, exchange, "source.address").unwrap(), "192.0.2.7");
-    assert_eq!(get(&kong, exchange, "kong.version").unwrap(), "3.9.3");
-    assert_eq!(get(&kong, exchange, "kong.tse_route.bridge").unwrap(), "1");
-    assert_eq!(get(&kong, exchange, "kong.ctx.shared.x"), Err(Refused::Status(NOT_FOUND)));
-    set(&kong, exchange, "kong.ctx.shared.x", "y").unwrap();
-    assert_eq!(get(&kong, exchange, "kong.ctx.shared.x").unwrap(), "y");
+    exchange.request.add("X_Target-Version", "green");
+    exchange.request.add("x-target_version", "blue");
+    let any_spelling = get(&kong, exchange, "ngx.http_x_target_version");
+    assert_eq!(any_spelling.unwrap(), "green, blue");
+    assert_eq!(get(&kong, exchange, "ngx.http_x_target"), Err(Refused::Status(NOT_FOUND)));
 }
 
 #[test]
-fn kongs_differ_in_what_switches() {
-    // (version, is the choice followed, what becomes of an unknown one)
-    let table = [("3.6.1", true), ("3.7.1", true), ("3.8.1", false), ("3.9.3", false)];
-    for (version, is_followed) in table {
-        let kong = Kong::version(version);
-        let exchange = &mut exchange(&kong, Phase::RequestHeaders);
-        assert_eq!(set(&kong, exchange, "kong.service.upstream", "canary"), Ok(()), "{version}");
-        assert_eq!(exchange.upstream, if is_followed { "canary" } else { OWN }, "{version}");
-        assert!(is_trap(&set(&kong, exchange, "kong.service.upstream", "nowhere")), "{version}");
-        assert_eq!(get(&kong, exchange, "kong.tse_route.bridge"), Err(Refused::NOT_FOUND));
-        assert!(is_trap(&set(&kong, exchange, "kong.tse_route.route", "{}")), "{version}");
+fn kong_hides_a_removed_header_and_leaves_it_to_the_upstream() {
+    let kong = Kong::alone();
+    let mut request = Request::default();
+    for (name, value) in [("x-gone", "1"), ("X-Gone", "2"), ("x-twice", "1"), ("X-Twice", "2")] {
+        request.headers.add(name, value);
     }
-    for version in ["3.4.2", "3.5.0"] {
-        let kong = Kong::version(version);
-        let exchange = &mut exchange(&kong, Phase::RequestHeaders);
-        assert_eq!(get(&kong, exchange, "kong.version"), Err(Refused::NOT_FOUND)); // (source)
-        assert!(is_trap(&set(&kong, exchange, "kong.service.upstream", "canary")), "{version}");
-    }
+    let exchange = &mut kong.open(request);
+    kong.change(exchange, Map::Request, b"X-Gone", Change::Remove).unwrap();
+    kong.change(exchange, Map::Request, b"x-twice", Change::Set(b"3")).unwrap();
+    kong.change(exchange, Map::Request, b"x-new", Change::Set(b"4")).unwrap();
+    assert_eq!(kong.header(exchange, Map::Request, b"x-gone"), Err(Refused::NOT_FOUND));
+    assert_eq!(get(&kong, exchange, "ngx.http_x_gone"), Err(Refused::NOT_FOUND));
+    assert_eq!(get(&kong, exchange, "ngx.http_x_twice").unwrap(), "3");
+
+    exchange.steps.clear();
+    kong.forward(exchange);
+    let (_, sent) = exchange.sent.as_ref().unwrap();
+    let all = |name: &'static str| sent.all(name).collect::<Vec<_>>();
+    assert_eq!(all("x-gone"), [b"1", b"2"]);
+    assert_eq!(all("x-twice"), [b"3", b"2"]);
+    assert_eq!(all("x-new"), [b"4"]);
 }
 
 #[test]
@@ -157,27 +157,59 @@ fn shared_values_change_by_their_numbers() {
     }
 }
 
+/// A Kong with the bridge and two routes, and how the bridge calls their configurations.
+fn bridged() -> (Kong, [u64; 2]) {
+    let kong = Kong::bridged();
+    let configurations = [canary(), rules([])];
+    let ids = configurations.iter().enumerate().map(|(route, configuration)| {
+        let text = kong.configuration(route, configuration.to_string().as_bytes());
+        let text: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(text["$bridge"]["protocol"], 2);
+        assert_eq!(text["rules"], configuration["rules"]);
+        text["$bridge"]["id"].as_u64().unwrap()
+    });
+    let ids: Vec<u64> = ids.collect();
+    (kong, [ids[0], ids[1]])
+}
+
+/// A request of a route for which the filter has decided so.
+fn decided(kong: &Kong, route: usize, decision: &Value, request: Request) -> Exchange {
+    let mut exchange = kong.open(request);
+    exchange.route = route;
+    exchange.steps.clear();
+    exchange.request.set("x-tse-route-decision", decision.to_string());
+    kong.forward(&mut exchange);
+    exchange
+}
+
 #[test]
 fn the_bridge_tells_once_of_failures_that_no_filter_saw() {
-    const FAILURES: &str = "kong.tse_route.failures.7";
-    let kong = Kong::bridged();
-    let fail = |breaker: &str, upstream: &str| {
-        let exchange = &mut kong.open(Request { refused: true, ..Request::default() });
-        let message = json!({ "rule": "1", "upstream": upstream, "breaker": breaker });
-        set(&kong, exchange, "kong.tse_route.route", &message.to_string()).unwrap();
+    let (kong, [first, second]) = bridged();
+    assert_ne!(first, second);
+    let fail = |route: usize, breaker: u32, upstream: &str| {
+        let id = [first, second][route];
+        let breaker = format!("{id}.{breaker}");
+        let decision = json!({ "id": id, "rule": "1", "upstream": upstream, "breaker": breaker });
+        let refused = Request { refused: true, ..Request::default() };
+        let exchange = &mut decided(&kong, route, &decision, refused);
         assert!(!kong.respond(exchange).is_filtered);
     };
-    fail("7.1", "canary");
-    fail("7.10", "blue");
-    fail("7.1", "canary");
-    fail("8.0", "canary");
-    fail("7.2", "nowhere"); // another upstream's failure
-    let exchange = &mut exchange(&kong, Phase::RequestHeaders);
-    assert_eq!(get(&kong, exchange, FAILURES).unwrap(), "1=2,10=1");
-    assert_eq!(get(&kong, exchange, FAILURES), Err(Refused::NOT_FOUND));
-    assert_eq!(get(&kong, exchange, "kong.tse_route.failures.8").unwrap(), "0=1");
-    let plain = Kong::version("3.9.3");
-    assert_eq!(get(&plain, exchange, "kong.tse_route.failures.8"), Err(Refused::NOT_FOUND));
+    let told = |route: usize| {
+        let exchange = &mut kong.open(Request::default());
+        kong.enter(exchange, route);
+        exchange.request.text("x-tse-route-failures")
+    };
+    assert_eq!(told(0), None);
+    fail(0, 1, "canary");
+    assert_eq!(told(0).unwrap(), format!("{first}.1=1"));
+    fail(0, 1, "canary");
+    fail(1, 10, "blue");
+    fail(1, 1, "blue");
+    fail(1, 10, "blue");
+    fail(0, 2, "nowhere"); // another upstream's failure
+    assert_eq!(told(0).unwrap(), format!("{first}.1=1"));
+    assert_eq!(told(0), None);
+    assert_eq!(told(1).unwrap(), format!("{second}.1=1,{second}.10=2"));
 }
 
 #[test]
@@ -212,43 +244,74 @@ fn kongs_body_is_read_in_its_own_step() {
 }
 
 #[test]
-fn the_bridge_follows_its_contract() {
-    let kong = Kong::bridged().dead_upstream("dead");
+fn kong_answers_in_the_place_of_an_upstream() {
+    let kong = Kong::alone();
+    let answer = || {
+        let mut headers = Headers::default();
+        headers.add("x-why", "so");
+        Local { status: 400, headers, body: b"no".to_vec() }
+    };
     let exchange = &mut exchange(&kong, Phase::RequestHeaders);
-    let message = |upstream: &str| {
+    kong.answer(exchange, answer()).unwrap();
+    assert!(is_trap(&kong.answer(exchange, answer())), "already stashed");
+    kong.forward(exchange);
+    assert_eq!(exchange.sent.as_ref().unwrap().0, NOBODY);
+    let response = kong.respond(exchange);
+    assert_eq!((response.status, response.is_filtered), (400, true));
+    assert_eq!(exchange.response.text("x-why").as_deref(), Some("so"));
+    exchange.phase = Phase::ResponseHeaders;
+    assert!(is_trap(&kong.answer(exchange, answer())), "too late");
+}
+
+#[test]
+fn the_bridge_follows_its_contract() {
+    let (kong, [id, _]) = bridged();
+    let kong = kong.dead_upstream("dead");
+    let of = |upstream: &str| {
         json!({
-            "rule": "10", "name": "try", "upstream": upstream,
+            "id": id, "rule": "10", "name": "try", "upstream": upstream, "breaker": format!("{id}.0"),
             "headers": { "rule": "X-Rule", "upstream": "X-Upstream", "error": "X-Error" },
+            "request_headers": { "set": [["x-lane", "new"]], "add": [["x-lane", "more"]], "remove": ["x-lane"] },
         })
     };
-    let own = json!({ "rule": "9", "headers": { "rule": "X-Rule" } });
+    let own = json!({ "id": id, "rule": "9", "headers": { "rule": "X-Rule" } });
+    let by_header = json!({
+        "id": id, "rule": "8", "upstream": "blue", "headers": { "upstream": "X-Upstream" },
+        "route_by": { "header": "x-lane", "value": "blue" },
+    });
+    let invalid = json!({ "id": id, "error": "invalid-config", "headers": { "error": "X-Error" } });
     let table = [
-        (message("canary"), "routed", "canary", [Some("10"), Some("canary"), None]),
-        (message("nowhere"), "unknown-upstream", OWN, [Some("10"), None, Some("unknown-upstream")]),
-        (message("dead"), "no-healthy-target", OWN, [Some("10"), None, Some("no-healthy-target")]),
-        (own, "own", OWN, [Some("9"), None, None]),
-        (message("blue"), "routed", "blue", [Some("10"), Some("blue"), None]),
-        (json!({}), "none", OWN, [None, None, None]),
-        (
-            json!({ "error": "invalid-config", "headers": { "error": "X-Error" } }),
-            "none",
-            OWN,
-            [None, None, Some("invalid-config")],
-        ),
+        (of("canary"), "canary", [Some("10"), Some("canary"), None], &["new", "more"][..]),
+        (of("nowhere"), OWN, [Some("10"), None, Some("unknown-upstream")], &["a", "b"]),
+        (of("dead"), OWN, [Some("10"), None, Some("no-healthy-target")], &["a", "b"]),
+        (own, OWN, [Some("9"), None, None], &["a", "b"]),
+        (by_header, OWN, [None, Some("blue"), None], &["blue"]),
+        (json!({ "id": id }), OWN, [None, None, None], &["a", "b"]),
+        (invalid, OWN, [None, None, Some("invalid-config")], &["a", "b"]),
     ];
-    assert_eq!(get(&kong, exchange, "kong.tse_route.result").unwrap(), "none");
-    for (message, result, upstream, headers) in table {
-        set(&kong, exchange, "kong.tse_route.route", &message.to_string()).unwrap();
-        assert_eq!(get(&kong, exchange, "kong.tse_route.result").unwrap(), result);
-        assert_eq!(exchange.upstream, upstream, "{message}");
-        let shown = ["X-Rule", "X-Upstream", "X-Error"].map(|name| exchange.imposed.text(name));
-        assert_eq!(shown, headers.map(|value| value.map(str::to_owned)), "{message}");
-        let shared = exchange.published.get("tse_route_upstream");
-        assert_eq!(shared.is_some(), upstream != OWN, "{message}");
+    for (decision, upstream, headers, lane) in table {
+        let mut request = Request::default();
+        request.headers.add("X-Lane", "a");
+        request.headers.add("x-lane", "b");
+        let exchange = &mut decided(&kong, 0, &decision, request);
+        let (went, sent) = exchange.sent.as_ref().unwrap();
+        assert_eq!(went, upstream, "{decision}");
+        assert_eq!(
+            sent.all("x-lane").collect::<Vec<_>>(),
+            lane.iter().map(|v| v.as_bytes()).collect::<Vec<_>>()
+        );
+        assert_eq!(sent.get("x-tse-route-decision"), None);
+        exchange.client.answer.add("X-Tse-Route-Unfollowed", "from the upstream");
+        kong.respond(exchange);
+        let shown = ["X-Rule", "X-Upstream", "X-Error"].map(|name| exchange.response.text(name));
+        assert_eq!(shown, headers.map(|value| value.map(str::to_owned)), "{decision}");
+        let unfollowed = exchange.response.text("x-tse-route-unfollowed");
+        let [_, _, error] = headers;
+        let guarded = error.filter(|_| decision["breaker"].is_string());
+        assert_eq!(unfollowed.as_deref(), guarded, "{decision}");
+        let shared = exchange.published.contains_key("tse_route_error");
+        assert_eq!(shared, error.is_some(), "{decision}");
     }
-    assert!(is_trap(&set(&kong, exchange, "kong.tse_route.route", "canary")), "not JSON");
-    exchange.phase = Phase::ResponseHeaders;
-    assert!(is_trap(&set(&kong, exchange, "kong.tse_route.route", "{}")), "too late");
 }
 
 #[test]
@@ -273,15 +336,16 @@ fn envoy_keeps_the_route_until_it_is_told_to_look_again() {
 
 #[test]
 fn a_trap_is_the_end_of_the_instance_and_of_what_it_was_doing() {
-    let traps = rules([
-        rule(20, json!({ "path": "/trap" }), "nowhere"),
-        rule(10, json!({ "body": { "operator": "exists" } }), "canary"),
-    ]);
-    let mut host = Kong::version("3.7.1").with(&traps);
-    assert!(host.request().path("/trap").try_send().is_err());
-    let outcome = host.request().method("POST").body("x").send();
-    assert_eq!(outcome.upstream, "canary");
-    assert_eq!(outcome.calls_of("kong.version").len(), 1, "the new instance knows nothing yet");
+    let half = json!({ "rules": [{ "upstream": [{ "name": "canary", "weight": 50 }] }] });
+    let mut traps = canary();
+    traps["host"] = "envoy".into(); // which Kong is not
+    let mut host = Kong::bridged().start();
+    let sound = host.add(half.to_string());
+    let wrong = host.add(traps.to_string());
+    let draws = |host: &mut Host| host.request_through(sound).send().calls_of("random").len();
+    assert_eq!([draws(&mut host), draws(&mut host)], [1, 0]);
+    assert!(host.request_through(wrong).header("version", "1").try_send().is_err());
+    assert_eq!(draws(&mut host), 1, "the new instance knows nothing yet");
 }
 
 #[test]
