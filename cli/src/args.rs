@@ -150,15 +150,17 @@ pub(crate) struct SimulateArgs {
     pub output: Output,
 }
 
-/// Translate what other gateways know of traffic splitting into a KongPlugin
+/// Translate what other gateways know of traffic splitting
 ///
-/// Reads Gateway API HTTPRoutes, Ingresses with ingress-nginx's canary annotations, Kong's `canary`
-/// plugin and APISIX's `traffic-split`. Backends in Kubernetes get the names of Kong's Upstreams,
-/// `<service>.<namespace>.<port>.svc`. Several routes become one plugin, with their hostnames as
-/// conditions. What cannot be carried over is an error at its place.
+/// Reads Gateway API HTTPRoutes and GRPCRoutes, Ingresses with ingress-nginx's canary annotations,
+/// Kong's `canary` plugin and APISIX's `traffic-split`. What a source decides apart, such as the
+/// listeners of two Gateways, becomes one configuration each. What cannot be carried over is an error
+/// at its place: nothing is dropped in silence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     tse-route import httproute.yaml > plugin.yaml\n  \
+    kubectl get gateway,httproute -A -o yaml | tse-route import - --parent shop/gateway\n  \
+    tse-route import httproute.yaml --format envoy > envoy.yaml\n  \
     kubectl get ingress -n shop -o yaml | tse-route import - --lossy\n  \
     tse-route import apisix.yaml --name shop-split | tse-route check -\n\n\
     Exit codes: 0 translated; 1 something cannot be carried over; 2 wrong usage, or a file that cannot be read.")]
@@ -166,12 +168,26 @@ pub(crate) struct ImportArgs {
     /// Files to translate; `-` is the standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
+    /// What to print
+    #[arg(long = "format", value_name = "FORM", default_value = "kongplugin")]
+    pub form: super::import::Form,
     /// Leave out what cannot be carried over, with a warning instead of an error
     #[arg(long)]
     pub lossy: bool,
     /// The name of the plugin
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Of what the source decides apart, only this: a Gateway, its port or listener, a Service, or a
+    /// part of such a name
+    #[arg(long, value_name = "NAME")]
+    pub parent: Option<String>,
+    /// When ramps start whose source does not say it: RFC 3339, or seconds since 1970
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<String>,
+    /// How upstreams for Services of Kubernetes are called
+    /// [default: {service}.{namespace}.{port}.svc, as the Ingress Controller calls them for Ingresses]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub upstream: Option<String>,
     #[command(flatten)]
     pub output: Output,
 }

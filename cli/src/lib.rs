@@ -11,7 +11,7 @@ mod decision;
 mod diagnostic;
 mod explain;
 mod files;
-mod import;
+pub mod import;
 mod output;
 mod request;
 mod simulate;

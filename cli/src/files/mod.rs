@@ -49,6 +49,14 @@ impl File {
         if documents.is_empty() && !broken {
             // Nothing at all is the configuration without rules.
             found.subjects.push(Subject::raw(Node::null(0..0)));
+        } else if found.subjects.is_empty()
+            && let Some((at, kind)) = foreign(&documents)
+        {
+            let message = format!(
+                "this is {kind}, and no configuration of {PLUGIN}; did you mean `{PLUGIN} import {}`?",
+                source.name
+            );
+            found.diagnostics = vec![Diagnostic::error(head(at), message)];
         } else if found.subjects.is_empty() && found.diagnostics.is_empty() {
             let message = format!(
                 "no configuration of {PLUGIN} in this file; accepted are a configuration as JSON or YAML, \
@@ -60,6 +68,11 @@ impl File {
         let Found { subjects, diagnostics, .. } = found;
         Self { source, subjects, diagnostics }
     }
+}
+
+/// The first document that `import` reads, and what it is.
+fn foreign(documents: &[Node]) -> Option<(&Node, String)> {
+    documents.iter().find_map(|document| Some((document, crate::import::kind_of(document)?)))
 }
 
 /// What has been found so far.
@@ -90,6 +103,8 @@ impl Found<'_> {
             kong::find(document, self);
         } else if has(&["static_resources", "dynamic_resources", "@type", "resources"]) {
             envoy::find(document, self);
+        } else if crate::import::kind_of(document).is_some() {
+            // Told when nothing of ours has been found.
         } else if !one_of_several
             || Config::FIELDS.iter().any(|field| document.get(field).is_some())
         {

@@ -1,35 +1,66 @@
-//! A plugin in the making.
+//! A configuration in the making.
 
-use super::Import;
+use super::reading::Import;
 use super::tree::Tree;
 use crate::source::Span;
 use serde_json::{Value, json};
-use tse_route::config::{self, Location, Operator};
+use tse_route::config::{self, Location, Operator, quote};
 use tse_route::engine;
 
 /// The largest priority; rules get one less each, as long as there are any left.
 const HIGHEST: usize = 100;
 
-/// A plugin that becomes a manifest.
-#[derive(Debug, Default)]
-pub(super) struct Plugin {
-    pub name: String,
-    pub namespace: Option<String>,
-    pub description: String,
+/// A configuration that an import has made.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    pub(super) description: String,
+    /// What it is for, where the source has several places that are decided apart.
+    pub(super) parent: Option<String>,
+    /// What of Kong it belongs to, where the source is Kong's.
+    pub(super) binding: Option<Binding>,
+    /// What becomes of a request that no rule matches, and of one that a rule leaves alone.
+    pub(super) otherwise: Otherwise,
+    /// Whether Kong's Ingress Controller has the Upstreams only if an Ingress names the Services.
+    pub(super) names_of_an_ingress: bool,
     /// In the order in which they are to be tried.
-    pub rules: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
     /// Where it comes from.
-    pub file: usize,
-    pub span: Span,
+    pub(super) file: usize,
+    pub(super) span: Span,
 }
 
-#[derive(Clone, Debug, Default)]
+/// An entity of Kong, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Binding {
+    Service(String),
+    Route(String),
+}
+
+/// Who answers a request that no rule has moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Otherwise {
+    /// The service that the plugin is bound to, whatever that is.
+    #[default]
+    Own,
+    /// The service that the plugin is bound to: an upstream whose name is known.
+    Upstream(String),
+    /// Nobody: the source answers 404.
+    NotFound,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rule {
     pub name: Option<String>,
     pub items: Vec<Item>,
     /// Whether one item is enough.
     pub any: bool,
     pub upstreams: Vec<Upstream>,
+    /// Whether it cannot be carried over, which has been said; what it would have caught is told.
+    pub left_out: bool,
+    /// Whether `items` are all that a rule that is left out asks for.
+    pub condition_is_known: bool,
     /// `hash_on`, `rollout` and their like.
     pub delivery: Vec<(&'static str, Value)>,
     /// Where it comes from.
@@ -37,7 +68,7 @@ pub(super) struct Rule {
     pub span: Span,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Item {
     pub location: Location,
     pub key: Option<String>,
@@ -81,7 +112,7 @@ impl Item {
 }
 
 /// One of a rule's upstreams, with any weight.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Upstream {
     /// None for the service's own.
     pub name: Option<String>,
@@ -109,6 +140,20 @@ pub(super) struct Headers {
 }
 
 impl Headers {
+    /// These changes, then others; a header that both change, if there is one.
+    pub(super) fn and(mut self, other: Self) -> (Self, Option<String>) {
+        let names = |headers: &Self| -> Vec<String> {
+            let pairs = headers.set.iter().chain(&headers.add).map(|(name, _)| name);
+            pairs.chain(&headers.remove).map(|name| name.to_ascii_lowercase()).collect()
+        };
+        let own = names(&self);
+        let twice = names(&other).into_iter().find(|name| own.contains(name));
+        self.set.extend(other.set);
+        self.add.extend(other.add);
+        self.remove.extend(other.remove);
+        (self, twice)
+    }
+
     fn tree(&self) -> Option<Tree> {
         let pairs = |list: &[(String, String)]| {
             let pair = |(name, value): &(String, String)| {
@@ -131,22 +176,34 @@ impl Headers {
     }
 }
 
-impl Plugin {
-    pub(super) fn manifest(&self) -> Tree {
-        let mut metadata = vec![("name", Tree::text(resource_name(&self.name)))];
-        if let Some(namespace) = &self.namespace {
-            metadata.push(("namespace", Tree::text(namespace)));
-        }
-        Tree::map(vec![
-            ("apiVersion", Tree::text("configuration.konghq.com/v1")),
-            ("kind", Tree::text("KongPlugin")),
-            ("metadata", Tree::map(metadata)),
-            ("plugin", Tree::text(crate::files::PLUGIN)),
-            ("config", self.config()),
-        ])
+impl Draft {
+    /// The name of the plugin.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    fn config(&self) -> Tree {
+    /// Where it comes from, in words.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// What it is for, where the source has several places that are decided apart: the listener of a
+    /// Gateway, a Service, an Istio gateway.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.parent.as_deref()
+    }
+
+    /// The configuration, as the filter reads it.
+    #[must_use]
+    pub fn config(&self) -> Value {
+        self.tree().json()
+    }
+
+    /// The configuration with its fields in the order in which they are read best.
+    pub(super) fn tree(&self) -> Tree {
         let rules = self
             .rules
             .iter()
@@ -158,22 +215,44 @@ impl Plugin {
         ])
     }
 
-    /// Reads the plugin as the filter would; a fault is shown where the rule comes from. Faulty rules
-    /// are left out.
-    pub(super) fn check(&mut self, import: &mut Import) {
-        let value = self.config().json();
+    /// The names of all its upstreams, each once, in the order of the rules.
+    pub(super) fn upstreams(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for name in
+            self.rules.iter().flat_map(|rule| &rule.upstreams).filter_map(|u| u.name.as_deref())
+        {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Whether a rule leaves requests to the service's own upstream.
+    pub(super) fn leaves_alone(&self) -> bool {
+        self.rules.iter().flat_map(|rule| &rule.upstreams).any(|upstream| upstream.name.is_none())
+    }
+
+    /// Takes out the rules that cannot be carried over, says what becomes of their requests, and reads
+    /// the rest as the filter would; a fault is shown where the rule comes from.
+    pub(super) fn settle(&mut self, import: &mut Import) {
+        self.leave_out(import);
+        for rule in &mut self.rules {
+            rule.join_upstreams();
+        }
+        let value = self.config();
         let (config, report) = config::read(&value);
         let (_, report) = engine::compile(&config, report);
-        let mut faulty = Vec::new();
         for error in report.errors() {
             let index = error.path.strip_prefix("rules[").and_then(|rest| rest.split(']').next());
             let index = index.and_then(|index| index.parse::<usize>().ok());
             let message = format!("cannot be carried over: {error}");
-            match index.and_then(|index| Some((index, self.rules.get(index)?))) {
-                Some((index, rule)) => {
+            match index.and_then(|index| self.rules.get_mut(index)) {
+                Some(rule) => {
                     import.file = rule.file;
                     import.lost(rule.span.clone(), message);
-                    faulty.push(index);
+                    rule.left_out = true;
+                    rule.condition_is_known = true;
                 }
                 None => {
                     import.file = self.file;
@@ -181,8 +260,7 @@ impl Plugin {
                 }
             }
         }
-        let mut position = 0..;
-        self.rules.retain(|_| position.next().is_some_and(|index| !faulty.contains(&index)));
+        self.leave_out(import);
         if self.rules.len() > HIGHEST + 1 {
             import.file = self.file;
             import.warning(
@@ -196,9 +274,71 @@ impl Plugin {
             );
         }
     }
+
+    fn leave_out(&mut self, import: &mut Import) {
+        for (index, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.left_out) {
+            // Without `--lossy` nothing is printed, and the error is enough.
+            if import.options.lossy {
+                let after = self.rules.get(index + 1..).unwrap_or_default();
+                import.file = rule.file;
+                import.warning(rule.span.clone(), Self::fate(rule, after));
+            }
+        }
+        self.rules.retain(|rule| !rule.left_out);
+    }
+
+    /// What becomes of the requests that a rule would have caught.
+    fn fate(rule: &Rule, after: &[Rule]) -> String {
+        const OWN: &str = "the service's own upstream";
+        let label = label_of(rule);
+        if !rule.condition_is_known {
+            return format!(
+                "{label} is left out: its requests are left to the other rules, and where none of \
+                 them matches to {OWN}"
+            );
+        }
+        let mut after = after.iter().filter(|rule| !rule.left_out).peekable();
+        if after.peek().is_none() {
+            return format!("{label} is left out: its requests go on to {OWN}");
+        }
+        let surely = |next: &&Rule| {
+            !next.any && !rule.any && next.items.iter().all(|item| rule.items.contains(item))
+        };
+        let last = match after.find(surely) {
+            Some(next) => format!("at the latest to {}", label_of(next)),
+            None => format!("and where none of them matches to {OWN}"),
+        };
+        format!("{label} is left out: its requests go on to the rules after it, {last}")
+    }
+}
+
+/// How a message calls a rule.
+fn label_of(rule: &Rule) -> String {
+    match &rule.name {
+        Some(name) => format!("the rule {}", quote(name)),
+        None => "a rule without a name".to_owned(),
+    }
 }
 
 impl Rule {
+    /// An upstream that is listed twice is one with both weights.
+    fn join_upstreams(&mut self) {
+        let mut joined: Vec<Upstream> = Vec::new();
+        for upstream in std::mem::take(&mut self.upstreams) {
+            let same = joined
+                .iter_mut()
+                .find(|other| other.name == upstream.name && other.headers == upstream.headers);
+            let sum = same.as_ref().and_then(|same| {
+                Some(same.weight.as_ref()?.as_u64()? + upstream.weight.as_ref()?.as_u64()?)
+            });
+            match (same, sum) {
+                (Some(same), Some(sum)) => same.weight = Some(Value::from(sum)),
+                _ => joined.push(upstream),
+            }
+        }
+        self.upstreams = joined;
+    }
+
     fn tree(&self, priority: usize) -> Tree {
         let mut fields = Vec::new();
         if let Some(name) = &self.name {
@@ -271,7 +411,7 @@ impl Item {
 }
 
 /// A name that Kubernetes accepts.
-fn resource_name(name: &str) -> String {
+pub(super) fn resource_name(name: &str) -> String {
     let plain: String = name
         .to_ascii_lowercase()
         .chars()

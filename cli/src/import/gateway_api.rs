@@ -1,61 +1,165 @@
-//! Gateway API: HTTPRoute.
+//! Gateway API: HTTPRoute and GRPCRoute.
 //!
-//! Every match of every rule becomes a rule, ordered by the specification's precedence; several
-//! routes become one plugin, with their hostnames as conditions.
+//! Every match of every rule becomes a rule, ordered by the specification's precedence; the routes of
+//! one parent become one plugin, with their hostnames as conditions.
 
-use super::draft::{Headers, Item, Plugin, Rule, Upstream};
-use super::{Import, head, upstream_name};
+mod listeners;
+mod matches;
+
+use super::draft::{Draft, Headers, Item, Otherwise, Rule, Upstream};
+use super::hosts::{self, Hostname};
+use super::kubernetes::{self, Backend, Metadata};
+use super::reading::{Import, head};
 use crate::source::Node;
+use listeners::{Attachment, Gateway, Place};
+use matches::{Match, Specificity};
 use std::cmp::Reverse;
-use tse_route::config::{Location, Operator, quote};
+use std::collections::BTreeMap;
+use tse_route::config::quote;
 
-/// Imports all routes as one plugin; none where there is no route.
-pub(super) fn import(routes: &[(usize, &Node)], import: &mut Import) -> Option<Plugin> {
-    let (first_file, first) = routes.first()?;
-    let mut entries = Vec::new();
-    let mut names = Vec::new();
-    for (file, route) in routes {
-        import.file = *file;
-        let route = Route::of(route, *file);
-        names.push(format!("{}/{}", route.namespace, route.name));
-        entries.extend(route.entries(import));
-    }
-    entries.sort_by(|a, b| a.precedence.cmp(&b.precedence));
-    let metadata = Metadata::of(first);
-    Some(Plugin {
-        name: if routes.len() == 1 { metadata.name.to_owned() } else { "http-routes".to_owned() },
-        namespace: metadata.given_namespace.map(str::to_owned),
-        description: format!("imported from HTTPRoute {}", names.join(", ")),
-        rules: entries.into_iter().map(|entry| entry.rule).collect(),
-        file: *first_file,
-        span: head(first),
-    })
+/// What Gateway API says, as far as it is in the input.
+#[derive(Default)]
+pub(super) struct GatewayApi<'n> {
+    pub routes: Vec<(usize, &'n Node)>,
+    pub gateways: Vec<(usize, &'n Node)>,
+    pub grants: Vec<(usize, &'n Node)>,
 }
 
-/// Name and namespace of a manifest.
-pub(super) struct Metadata<'n> {
-    pub name: &'n str,
-    pub namespace: &'n str,
-    pub given_namespace: Option<&'n str>,
+/// Which routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Grpc,
 }
 
-impl<'n> Metadata<'n> {
-    pub(super) fn of(manifest: &'n Node) -> Self {
-        let field = |name| manifest.dig(&["metadata", name]).and_then(Node::text);
-        let given_namespace = field("namespace");
-        Self {
-            name: field("name").unwrap_or("imported"),
-            namespace: given_namespace.unwrap_or("default"),
-            given_namespace,
+impl Protocol {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Http => "HTTPRoute",
+            Self::Grpc => "GRPCRoute",
         }
     }
 }
 
+impl GatewayApi<'_> {
+    /// One plugin for each parent.
+    pub(super) fn plugins(&self, import: &mut Import) -> Vec<Draft> {
+        let mut gateways = Vec::new();
+        for (file, node) in &self.gateways {
+            import.file = *file;
+            gateways.push(Gateway::read(node, import));
+        }
+        let mut grants = Vec::new();
+        for (file, node) in &self.grants {
+            import.file = *file;
+            grants.extend(Grant::read(node, import));
+        }
+        let mut plugins = Vec::new();
+        for protocol in [Protocol::Http, Protocol::Grpc] {
+            let mut routes = Vec::new();
+            for (file, node) in &self.routes {
+                if node.text_of("kind") == Some(protocol.kind()) {
+                    import.file = *file;
+                    routes.push(Route::read(node, protocol, *file, &grants, import));
+                }
+            }
+            plugins.extend(by_parent(&routes, protocol, &gateways, import));
+        }
+        plugins
+    }
+}
+
+/// The routes of each parent as a plugin; parents that are served alike share one.
+fn by_parent(
+    routes: &[Route],
+    protocol: Protocol,
+    gateways: &[Gateway],
+    import: &mut Import,
+) -> Vec<Draft> {
+    let mut places: BTreeMap<Place, Vec<(usize, Attachment)>> = BTreeMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        import.file = route.file;
+        for (place, attachment) in listeners::attach(route, protocol, gateways, import) {
+            places.entry(place).or_default().push((index, attachment));
+        }
+    }
+    listeners::spread(&mut places);
+    let mut plugins: Vec<(Vec<Place>, Vec<usize>, Vec<Rule>)> = Vec::new();
+    for (place, attachments) in places {
+        let mut entries = Vec::new();
+        let mut members = Vec::new();
+        for (index, attachment) in &attachments {
+            let Some(route) = routes.get(*index) else { continue };
+            entries.extend(route.entries(attachment));
+            if !members.contains(index) {
+                members.push(*index);
+            }
+        }
+        entries.sort_by(|a, b| a.precedence.cmp(&b.precedence));
+        // A route that names two listeners of a port is there once.
+        entries.dedup_by(|next, previous| {
+            next.rule.items == previous.rule.items && next.precedence == previous.precedence
+        });
+        let rules: Vec<Rule> = entries.into_iter().map(|entry| entry.rule).collect();
+        match plugins.iter_mut().find(|(_, others, same)| *others == members && *same == rules) {
+            Some((alike, ..)) => alike.push(place),
+            None => plugins.push((vec![place], members, rules)),
+        }
+    }
+    let alone = plugins.len() == 1;
+    plugins
+        .into_iter()
+        .filter_map(|(places, members, rules)| {
+            let members: Vec<&Route> = members.iter().filter_map(|at| routes.get(*at)).collect();
+            let first = members.first()?;
+            let names: Vec<String> = members.iter().map(|route| route.metadata.label()).collect();
+            let mut name = match members.as_slice() {
+                [route] => route.metadata.name.to_owned(),
+                _ if protocol == Protocol::Http => "http-routes".to_owned(),
+                _ => "grpc-routes".to_owned(),
+            };
+            let parent = listeners::label(&places);
+            if !alone && let Some(place) = places.first() {
+                name = format!("{name}-{}", place.slug());
+            }
+            let mut description = format!("imported from {} {}", protocol.kind(), names.join(", "));
+            if let Some(parent) = &parent {
+                description.push_str(&format!(" of {parent}"));
+            }
+            Some(Draft {
+                name,
+                namespace: first.metadata.given_namespace.map(str::to_owned),
+                description,
+                parent,
+                rules,
+                otherwise: Otherwise::NotFound,
+                names_of_an_ingress: true,
+                file: first.file,
+                span: head(first.node),
+                ..Draft::default()
+            })
+        })
+        .collect()
+}
+
+/// A route as it is written.
 struct Route<'n> {
     node: &'n Node,
     file: usize,
-    name: &'n str,
-    namespace: &'n str,
+    metadata: Metadata<'n>,
+    hostnames: Vec<Hostname>,
+    rules: Vec<RouteRule>,
+    parents: Vec<&'n Node>,
+}
+
+/// One rule of a route.
+struct RouteRule {
+    name: String,
+    /// None for a match that cannot be carried over.
+    matches: Vec<Option<Match>>,
+    /// None where nobody can be named who gets the requests.
+    upstreams: Option<Vec<Upstream>>,
+    span: crate::source::Span,
 }
 
 /// A rule and its place in the order.
@@ -68,83 +172,100 @@ struct Entry {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Precedence {
     hostname: Reverse<(u8, usize)>,
-    path: Reverse<(u8, usize)>,
-    method: Reverse<bool>,
-    headers: Reverse<usize>,
-    query: Reverse<usize>,
+    specificity: Reverse<Specificity>,
     /// The older route, then the first by name, then the order of the list.
     created: String,
     route: String,
     position: (usize, usize),
 }
 
-/// One alternative of hostnames.
-struct Hosts {
-    rank: (u8, usize),
-    item: Option<Item>,
-}
-
 impl<'n> Route<'n> {
-    fn of(node: &'n Node, file: usize) -> Self {
-        let Metadata { name, namespace, .. } = Metadata::of(node);
-        Self { node, file, name, namespace }
-    }
-
-    fn entries(&self, import: &mut Import) -> Vec<Entry> {
-        let Some(spec) = self.node.get("spec") else {
-            import.error(head(self.node), "a route without `spec`");
-            return Vec::new();
+    fn read(
+        node: &'n Node,
+        protocol: Protocol,
+        file: usize,
+        grants: &[Grant],
+        import: &mut Import,
+    ) -> Self {
+        let metadata = kubernetes::manifest(node, import);
+        kubernetes::annotations(node, import);
+        let mut route = Self {
+            node,
+            file,
+            metadata,
+            hostnames: Vec::new(),
+            rules: Vec::new(),
+            parents: Vec::new(),
         };
-        import.only(spec, &["parentRefs", "hostnames", "rules"], "a route");
-        for parent in spec.list("parentRefs") {
-            for field in ["sectionName", "port"] {
-                if let Some(entry) = parent.entry(field) {
-                    let message = format!(
-                        "the route belongs to one listener only (`{field}`); \
-                         the plugin acts wherever its service is reached"
-                    );
-                    import.warning(entry.key_span.clone(), message);
-                }
+        let Some(spec) = import.object(node, "spec") else {
+            import.error(head(node), "a route without `spec`");
+            return route;
+        };
+        route.parents = import.objects(spec, "parentRefs");
+        for hostname in import.texts(spec, "hostnames") {
+            let name = hostname.text().unwrap_or_default().to_ascii_lowercase();
+            if name.is_empty() || name.starts_with('*') && !name.starts_with("*.") {
+                import.error(
+                    hostname.span.clone(),
+                    "accepted is a hostname, or a wildcard as in `*.example.com`",
+                );
+            } else {
+                route.hostnames.push(name);
             }
         }
-        let hosts = self.hosts(spec, import);
-        let created = self.node.dig(&["metadata", "creationTimestamp"]).and_then(Node::text);
-        let mut entries = Vec::new();
-        for (rule_index, rule) in spec.list("rules").iter().enumerate() {
-            import.only(rule, &["name", "matches", "filters", "backendRefs"], "a rule");
-            let Some(upstreams) = self.upstreams(rule, import) else { continue };
-            let name = match rule.text_of("name") {
+        for (index, rule) in import.objects(spec, "rules").into_iter().enumerate() {
+            let name = match import.text(rule, "name") {
                 Some(name) => name.to_owned(),
-                None => format!("{}/{}/{rule_index}", self.namespace, self.name),
+                None => format!("{}/{index}", metadata.label()),
             };
-            // A rule without matches matches all.
-            let everything = Node::null(head(rule));
-            let matches = match rule.list("matches") {
-                [] => std::slice::from_ref(&everything),
-                matches => matches,
+            let matches = match import.objects(rule, "matches") {
+                // A rule without matches matches all.
+                none if none.is_empty() => vec![Some(Match::everything(protocol))],
+                some => some
+                    .into_iter()
+                    .map(|condition| match protocol {
+                        Protocol::Http => Match::http(condition, import),
+                        Protocol::Grpc => Match::grpc(condition, import),
+                    })
+                    .collect(),
             };
-            for (match_index, condition) in matches.iter().enumerate() {
-                let Some(condition) = Match::of(condition, import) else { continue };
-                for hosts in &hosts {
-                    let items = hosts.item.iter().chain(&condition.items).cloned();
+            let upstreams = route.upstreams(rule, protocol, grants, import);
+            import.done(rule, "a rule");
+            route.rules.push(RouteRule { name, matches, upstreams, span: head(rule) });
+        }
+        import.done(spec, "a route");
+        route
+    }
+
+    /// Its rules where it is attached.
+    fn entries(&self, attachment: &Attachment) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for (rule_index, rule) in self.rules.iter().enumerate() {
+            for (match_index, condition) in rule.matches.iter().enumerate() {
+                for (hostname, hosts) in &attachment.hosts {
+                    let wanted = condition.as_ref().map(|condition| condition.items.as_slice());
+                    let items = hosts.iter().chain(wanted.unwrap_or_default()).cloned();
+                    let specificity = condition.as_ref().map(|condition| condition.specificity);
                     entries.push(Entry {
                         precedence: Precedence {
-                            hostname: Reverse(hosts.rank),
-                            path: Reverse(condition.path),
-                            method: Reverse(condition.method),
-                            headers: Reverse(condition.headers),
-                            query: Reverse(condition.query),
+                            hostname: Reverse(*hostname),
+                            specificity: Reverse(specificity.unwrap_or_default()),
                             // A route that is not in a cluster yet will be the youngest.
-                            created: created.unwrap_or("~").to_owned(),
-                            route: format!("{}/{}", self.namespace, self.name),
+                            created: match self.metadata.created {
+                                "" => "~".to_owned(),
+                                created => created.to_owned(),
+                            },
+                            route: self.metadata.label(),
                             position: (rule_index, match_index),
                         },
                         rule: Rule {
-                            name: Some(name.clone()),
+                            name: Some(rule.name.clone()),
                             items: items.collect(),
-                            upstreams: upstreams.clone(),
+                            upstreams: rule.upstreams.clone().unwrap_or_default(),
+                            left_out: rule.upstreams.is_none() || condition.is_none(),
+                            condition_is_known: condition.is_some(),
                             file: self.file,
-                            span: head(rule),
+                            span: rule.span.clone(),
                             ..Rule::default()
                         },
                     });
@@ -154,83 +275,58 @@ impl<'n> Route<'n> {
         entries
     }
 
-    /// The hostnames: all exact ones are one alternative, because for one request they are equally
-    /// specific; each wildcard is its own.
-    fn hosts(&self, spec: &Node, import: &mut Import) -> Vec<Hosts> {
-        let hostnames = spec.list("hostnames");
-        if hostnames.is_empty() {
-            return vec![Hosts { rank: (0, 0), item: None }];
-        }
-        let mut exact = Vec::new();
-        let mut hosts = Vec::new();
-        for hostname in hostnames {
-            let Some(name) = hostname.text() else {
-                import.error(hostname.span.clone(), "not a hostname");
-                continue;
-            };
-            let name = name.to_ascii_lowercase();
-            match name.strip_prefix('*') {
-                // Any number of labels, but at least one.
-                Some(suffix) if suffix.starts_with('.') => hosts.push(Hosts {
-                    rank: (1, name.len()),
-                    item: Some(Item::new(Location::System, "domain", Operator::Suffix, suffix)),
-                }),
-                Some(_) => import
-                    .error(hostname.span.clone(), "accepted is a wildcard as in `*.example.com`"),
-                None => exact.push(name),
-            }
-        }
-        if !exact.is_empty() {
-            let item = Item::list(Location::System, "domain", Operator::In, &exact);
-            hosts.push(Hosts { rank: (2, 0), item });
-        }
-        hosts
-    }
-
     /// The backends of a rule; none where it has none that can be named.
-    fn upstreams(&self, rule: &Node, import: &mut Import) -> Option<Vec<Upstream>> {
-        let shared = headers(rule.list("filters"), import);
+    fn upstreams(
+        &self,
+        rule: &Node,
+        protocol: Protocol,
+        grants: &[Grant],
+        import: &mut Import,
+    ) -> Option<Vec<Upstream>> {
+        let shared = headers(rule, import);
         let mut upstreams = Vec::new();
-        for backend in rule.list("backendRefs") {
-            let known = ["group", "kind", "name", "namespace", "port", "weight", "filters"];
-            import.only(backend, &known, "a backend");
-            let kind = backend.text_of("kind").unwrap_or("Service");
-            let group = backend.text_of("group").unwrap_or_default();
+        let backends = import.objects(rule, "backendRefs");
+        let is_empty = backends.is_empty();
+        for backend in backends {
+            let kind = import.text(backend, "kind").unwrap_or("Service");
+            let group = import.text(backend, "group").unwrap_or_default();
             if kind != "Service" || !matches!(group, "" | "core") {
+                import.told(backend);
                 import.lost(
                     head(backend),
                     format!("a backend of the kind {kind} cannot be carried over"),
                 );
                 continue;
             }
-            let port = backend.get("port").and_then(Node::scalar).map(|port| match port.as_str() {
-                Some(text) => text.to_owned(),
-                None => port.to_string(),
-            });
-            let (Some(name), Some(port)) = (backend.text_of("name"), port) else {
-                import.error(head(backend), "a backend needs `name` and `port`");
-                continue;
+            let name = import.text(backend, "name");
+            let port = import.text_or_number(backend, "port");
+            let namespace = import.text(backend, "namespace").unwrap_or(self.metadata.namespace);
+            let weight = match backend.get("weight") {
+                Some(weight) if !weight.is_null() => import.whole(backend, "weight", 1_000_000),
+                _ => Some(1),
             };
-            let weight = match backend.get("weight").filter(|weight| !weight.is_null()) {
-                None => Some(1),
-                Some(weight) => {
-                    weight.scalar().and_then(serde_json::Value::as_u64).filter(|w| *w <= 1_000_000)
+            let own = headers(backend, import);
+            import.done(backend, "a backend");
+            let (Some(service), Some(port), Some(weight)) = (name, port, weight) else {
+                if name.is_none() || backend.get("port").is_none_or(Node::is_null) {
+                    import.error(head(backend), "a backend needs `name` and `port`");
                 }
-            };
-            let Some(weight) = weight else {
-                let span = backend
-                    .get("weight")
-                    .map_or_else(|| head(backend), |weight| weight.span.clone());
-                import.error(span, "accepted is a whole number from 0 to 1000000");
                 continue;
             };
-            let namespace = backend.text_of("namespace").unwrap_or(self.namespace);
-            let own = headers(backend.list("filters"), import);
+            if namespace != self.metadata.namespace
+                && !grants.iter().any(|grant| grant.allows(self, protocol, namespace, service))
+            {
+                let message = format!(
+                    "the Service {namespace}/{service} is of another namespace: without a \
+                     ReferenceGrant, of which the input has none, Gateway API answers 500"
+                );
+                import.warning(head(backend), message);
+            }
+            let named = Backend { service, namespace, port: Some(port), subset: None };
+            let Some(upstream) = named.upstream(backend, import) else { continue };
             let headers = merged(&shared, own, backend, import);
-            let upstream = Upstream::new(Some(upstream_name(name, namespace, &port)), weight);
-            upstreams.push(Upstream { headers, ..upstream });
+            upstreams.push(Upstream { headers, ..Upstream::new(Some(upstream), weight) });
         }
-        let is_empty = rule.list("backendRefs").is_empty();
         let total: u64 = upstreams.iter().filter_map(|u| u.weight.as_ref()?.as_u64()).sum();
         if is_empty || (total == 0 && !upstreams.is_empty()) {
             let message = "a rule without a backend that gets requests answers them itself, \
@@ -241,148 +337,103 @@ impl<'n> Route<'n> {
     }
 }
 
-/// What one match asks for, and how specific it is.
-struct Match {
-    items: Vec<Item>,
-    path: (u8, usize),
-    method: bool,
-    headers: usize,
-    query: usize,
-}
-
-impl Match {
-    fn of(node: &Node, import: &mut Import) -> Option<Self> {
-        import.only(node, &["path", "headers", "queryParams", "method"], "a match");
-        let mut items = Vec::new();
-        let path = Self::path(node, &mut items, import)?;
-        let method = node.text_of("method");
-        items.extend(method.map(|method| Item::new(Location::Method, "", Operator::Eq, method)));
-        let headers = Self::named(node.list("headers"), Location::Header, &mut items, import)?;
-        let query = Self::named(node.list("queryParams"), Location::Query, &mut items, import)?;
-        Some(Self { items, path, method: method.is_some(), headers, query })
-    }
-
-    fn path(node: &Node, items: &mut Vec<Item>, import: &mut Import) -> Option<(u8, usize)> {
-        let path = node.get("path");
-        let value = path.and_then(|path| path.text_of("value")).unwrap_or("/");
-        let kind = path.and_then(|path| path.text_of("type")).unwrap_or("PathPrefix");
-        let length = value.chars().count();
-        let (rank, operator) = match kind {
-            "Exact" => (3, Operator::Eq),
-            "RegularExpression" => (2, Operator::Regex),
-            "PathPrefix" => (1, Operator::PathPrefix),
-            other => {
-                let span = path.map_or_else(|| head(node), head);
-                import.lost(
-                    span,
-                    format!("a path match of the type {} cannot be carried over", quote(other)),
-                );
-                return None;
-            }
-        };
-        let value = match operator {
-            Operator::Regex => whole(value),
-            _ => value.to_owned(),
-        };
-        // Every path begins with a slash.
-        if (operator, value.as_str()) != (Operator::PathPrefix, "/") {
-            items.push(Item::new(Location::Path, "", operator, &value));
-        }
-        Some((rank, length))
-    }
-
-    /// Headers or parameters; of several with one name the first counts.
-    fn named(
-        matches: &[Node],
-        location: Location,
-        items: &mut Vec<Item>,
-        import: &mut Import,
-    ) -> Option<usize> {
-        let mut seen: Vec<String> = Vec::new();
-        for node in matches {
-            import.only(node, &["type", "name", "value"], "a match");
-            let name = node.text_of("name").unwrap_or_default();
-            let name = if location == Location::Header {
-                name.to_ascii_lowercase()
-            } else {
-                name.to_owned()
-            };
-            if seen.contains(&name) {
-                let message = format!("a second match of {}: the first counts", quote(&name));
-                import.warning(head(node), message);
-                continue;
-            }
-            let value = node.text_of("value").unwrap_or_default();
-            match node.text_of("type").unwrap_or("Exact") {
-                "Exact" => items.push(Item::new(location, &name, Operator::Eq, value)),
-                "RegularExpression" => {
-                    items.push(Item::new(location, &name, Operator::Regex, &whole(value)));
-                }
-                other => {
-                    let message =
-                        format!("a match of the type {} cannot be carried over", quote(other));
-                    import.lost(head(node), message);
-                    return None;
-                }
-            }
-            seen.push(name);
-        }
-        Some(seen.len())
-    }
-}
-
-/// A pattern that the whole value must match, as it must in Envoy and in most gateways.
-fn whole(pattern: &str) -> String {
-    let anchored = pattern.starts_with('^') && pattern.ends_with('$') && !pattern.contains('|');
-    if anchored { pattern.to_owned() } else { format!("^(?:{pattern})$") }
-}
-
-/// The header changes among filters; the other filters cannot be carried over.
-fn headers(filters: &[Node], import: &mut Import) -> Headers {
+/// The header changes among the filters of a rule or backend; other filters cannot be carried over.
+fn headers(owner: &Node, import: &mut Import) -> Headers {
     let mut headers = Headers::default();
-    for filter in filters {
-        let kind = filter.text_of("type").unwrap_or_default();
-        let Some(modifier) =
-            filter.get("requestHeaderModifier").filter(|_| kind == "RequestHeaderModifier")
-        else {
+    for filter in import.objects(owner, "filters") {
+        let kind = import.text(filter, "type").unwrap_or_default();
+        let modifier = match kind {
+            "RequestHeaderModifier" => import.object(filter, "requestHeaderModifier"),
+            _ => None,
+        };
+        let Some(modifier) = modifier else {
+            import.told(filter);
             import.lost(
                 head(filter),
                 format!("a filter of the type {} cannot be carried over", quote(kind)),
             );
             continue;
         };
-        import.only(modifier, &["set", "add", "remove"], "a RequestHeaderModifier");
-        let pairs = |list: &str| -> Vec<(String, String)> {
-            let pair = |node: &Node| {
-                let field = |name| node.text_of(name).unwrap_or_default().to_owned();
-                (field("name"), field("value"))
-            };
-            modifier.list(list).iter().map(pair).collect()
-        };
-        headers.set.extend(pairs("set"));
-        headers.add.extend(pairs("add"));
-        let removed = modifier.list("remove").iter().filter_map(Node::text);
-        headers.remove.extend(removed.map(str::to_owned));
+        for (list, into) in [("set", &mut headers.set), ("add", &mut headers.add)] {
+            for pair in import.objects(modifier, list) {
+                let name = import.text(pair, "name").unwrap_or_default();
+                let value = import.text(pair, "value").unwrap_or_default();
+                import.done(pair, "a header");
+                into.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        let removed = import.texts(modifier, "remove");
+        headers.remove.extend(removed.iter().filter_map(|node| node.text()).map(str::to_owned));
+        import.done(modifier, "a RequestHeaderModifier");
+        import.done(filter, "a filter");
     }
     headers
 }
 
 /// The changes of the rule, then those of the backend.
 fn merged(shared: &Headers, own: Headers, backend: &Node, import: &mut Import) -> Headers {
-    let names = |headers: &Headers| -> Vec<String> {
-        let pairs = headers.set.iter().chain(&headers.add).map(|(name, _)| name);
-        pairs.chain(&headers.remove).map(|name| name.to_ascii_lowercase()).collect()
-    };
-    let shared_names = names(shared);
-    if let Some(name) = names(&own).iter().find(|name| shared_names.contains(name)) {
+    let (all, twice) = shared.clone().and(own);
+    if let Some(name) = twice {
         let message = format!(
             "both the rule and this backend change the header {name}, which cannot be carried over"
         );
         import.lost(head(backend), message);
     }
-    let mut all = shared.clone();
-    all.set.extend(own.set);
-    all.add.extend(own.add);
-    all.remove.extend(own.remove);
     all
+}
+
+/// What a ReferenceGrant allows.
+struct Grant {
+    namespace: String,
+    /// Kinds and namespaces of routes.
+    from: Vec<(String, String)>,
+    /// Names of Services; none for all.
+    to: Vec<Option<String>>,
+}
+
+impl Grant {
+    fn read(node: &Node, import: &mut Import) -> Option<Self> {
+        let metadata = kubernetes::manifest(node, import);
+        kubernetes::annotations(node, import);
+        let spec = import.object(node, "spec")?;
+        let mut grant =
+            Self { namespace: metadata.namespace.to_owned(), from: Vec::new(), to: Vec::new() };
+        for from in import.objects(spec, "from") {
+            import.skip(from, &["group"]);
+            let kind = import.text(from, "kind").unwrap_or_default().to_owned();
+            let namespace = import.text(from, "namespace").unwrap_or_default().to_owned();
+            import.done(from, "a ReferenceGrant");
+            grant.from.push((kind, namespace));
+        }
+        for to in import.objects(spec, "to") {
+            import.skip(to, &["group"]);
+            let kind = import.text(to, "kind");
+            let name = import.text(to, "name").map(str::to_owned);
+            import.done(to, "a ReferenceGrant");
+            if kind == Some("Service") {
+                grant.to.push(name);
+            }
+        }
+        import.done(spec, "a ReferenceGrant");
+        Some(grant)
+    }
+
+    fn allows(&self, route: &Route, protocol: Protocol, namespace: &str, service: &str) -> bool {
+        self.namespace == namespace
+            && self
+                .from
+                .iter()
+                .any(|(kind, from)| kind == protocol.kind() && from == route.metadata.namespace)
+            && self.to.iter().any(|name| name.as_deref().is_none_or(|name| name == service))
+    }
+}
+
+/// The conditions that hosts make, with how specific they are.
+fn host_items(hostnames: &[Hostname], but: &[Hostname]) -> Vec<((u8, usize), Vec<Item>)> {
+    hosts::alternatives(hostnames)
+        .into_iter()
+        .map(|(rank, item)| {
+            (rank, item.into_iter().chain(but.iter().map(|host| hosts::but(host))).collect())
+        })
+        .collect()
 }

@@ -1,74 +1,249 @@
 //! ingress-nginx: Ingresses with canary annotations.
 //!
-//! Its order: the header decides, then the cookie, then the weight. Whatever is not sent to the
-//! canary stays with the main Ingress's service, which the plugin is to be bound to.
+//! A canary counts only where a main Ingress has the same host, path and path type. The order is the
+//! controller's: the header decides, then the cookie, then the weight (`balancer.lua`). Whatever is not
+//! sent to the canary stays with the main Ingress's service, which the plugin is to be bound to.
 
-use super::draft::{Item, Plugin, Rule, Upstream};
-use super::gateway_api::Metadata;
-use super::{Import, head, upstream_name};
-use crate::source::{Entry, Node};
+use super::draft::{Draft, Item, Otherwise, Rule, Upstream};
+use super::kubernetes::{self, Backend, Metadata, is_bookkeeping};
+use super::pattern::literal;
+use super::reading::{Import, head};
+use crate::source::{Entry, Node, Span};
 use std::cmp::Reverse;
-use tse_route::config::{Location, Operator};
+use tse_route::config::{Location, Operator, quote};
 
 const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
+/// Annotations of a canary that are about the pods behind its service.
+const OF_THE_UPSTREAM: &[&str] = &["load-balance", "upstream-hash-by", "session-cookie-name"];
+
+/// Whether an Ingress is a canary.
+pub(super) fn is_canary(ingress: &Node) -> bool {
+    let annotation = ingress.dig(&["metadata", "annotations"]);
+    let value = annotation.and_then(|annotations| annotations.text_of(&format!("{PREFIX}canary")));
+    value.is_some_and(is_true)
+}
+
+/// As Go reads it.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True")
+}
+
 /// Imports all canary Ingresses as one plugin; none where there is none.
-pub(super) fn import(ingresses: &[(usize, &Node)], import: &mut Import) -> Option<Plugin> {
-    let canaries: Vec<&(usize, &Node)> = ingresses
-        .iter()
-        .filter(|(_, ingress)| {
-            annotation(ingress, "canary").and_then(|e| text(&e.value)).as_deref() == Some("true")
-        })
-        .collect();
-    let (first_file, first) = canaries.first()?;
+pub(super) fn import(ingresses: &[(usize, &Node)], import: &mut Import) -> Option<Draft> {
+    let canaries = ingresses.iter().filter(|(_, ingress)| is_canary(ingress));
+    let canaries: Vec<&(usize, &Node)> = canaries.collect();
+    let Some((first_file, first)) = canaries.first() else {
+        for (file, ingress) in ingresses {
+            import.file = *file;
+            check_annotations(ingress, import);
+            import.told(ingress);
+            import.warning(head(ingress), "an Ingress without canary annotations is left out");
+        }
+        return None;
+    };
+    let mut mains = Vec::new();
+    for (file, ingress) in ingresses.iter().filter(|(_, ingress)| !is_canary(ingress)) {
+        import.file = *file;
+        mains.push(Main::read(ingress, import));
+    }
     let mut places: Vec<(Place, Vec<Rule>)> = Vec::new();
     let mut names = Vec::new();
+    let mut services: Vec<String> = Vec::new();
     for (file, ingress) in &canaries {
         import.file = *file;
-        let metadata = Metadata::of(ingress);
-        names.push(format!("{}/{}", metadata.namespace, metadata.name));
-        let canary = Canary::of(ingress, import);
-        for (place, upstream, node) in backends(ingress, &canary, import) {
-            if places.iter().any(|(other, _)| *other == place) {
-                import.error(head(node), "a second canary for the same host and path");
+        let metadata = kubernetes::manifest(ingress, import);
+        names.push(metadata.label());
+        let canary = Canary::read(ingress, import);
+        for location in locations(ingress, metadata, import) {
+            import.file = *file;
+            let mut rules = canary.rules(&metadata.label(), &location.upstream);
+            let place = Place::of(&location, &mains);
+            let served = main_of(&location, &mains);
+            for rule in &mut rules {
+                rule.items.splice(0..0, place.items.iter().cloned());
+                (rule.file, rule.span) = (*file, location.span.clone());
+                rule.left_out = served.is_empty();
+                rule.condition_is_known = true;
+            }
+            if served.is_empty() {
+                let message = "no main Ingress in the input has this host, path and path type: \
+                               there ingress-nginx answers 404, which cannot be carried over";
+                import.lost(location.span.clone(), message);
+            }
+            if served.contains(&location.upstream) {
+                let message = "the main Ingress has the same service here, and ingress-nginx \
+                               ignores the canary: it is left out";
+                import.warning(location.span.clone(), message);
                 continue;
             }
-            let name = format!("{}/{}", metadata.namespace, metadata.name);
-            let rules = canary.rules(&name, &place.items, &upstream).into_iter().map(|rule| Rule {
-                file: *file,
-                span: head(node),
-                ..rule
-            });
-            places.push((place, rules.collect()));
+            if places.iter().any(|(other, _)| *other == place) {
+                import.error(location.span.clone(), "a second canary for the same host and path");
+                continue;
+            }
+            if let Some(other) = canary.also_at(&served, &canaries, &mains) {
+                let message = format!(
+                    "ingress-nginx has this canary wherever the service {} is the main one, {other} \
+                     too; here it is for this host and path only",
+                    served.join(", ")
+                );
+                import.warning(location.span.clone(), message);
+            }
+            canary.check_affinity(&location, &mains, import);
+            services.extend(
+                served.into_iter().filter(|name| !services.contains(name)).collect::<Vec<_>>(),
+            );
+            places.push((place, rules));
         }
     }
     // The most specific host, then the longest path: as nginx picks its location.
     places.sort_by_key(|(place, _)| Reverse(place.rank));
     let metadata = Metadata::of(first);
-    Some(Plugin {
+    let mut description = format!("imported from Ingress {}", names.join(", "));
+    if !services.is_empty() {
+        description.push_str(&format!(", for {}", services.join(", ")));
+    }
+    Some(Draft {
         name: if canaries.len() == 1 { metadata.name.to_owned() } else { "canaries".to_owned() },
         namespace: metadata.given_namespace.map(str::to_owned),
-        description: format!("imported from Ingress {}", names.join(", ")),
+        description,
+        otherwise: match services.as_slice() {
+            [only] => Otherwise::Upstream(only.clone()),
+            _ => Otherwise::Own,
+        },
         rules: places.into_iter().flat_map(|(_, rules)| rules).collect(),
         file: *first_file,
         span: head(first),
+        ..Draft::default()
     })
 }
 
-fn annotation<'n>(ingress: &'n Node, name: &str) -> Option<&'n Entry> {
-    let annotations = ingress.dig(&["metadata", "annotations"])?;
-    annotations.entries().iter().find(|entry| entry.key.strip_prefix(PREFIX) == Some(name))
+/// The annotations of the controller, by their names without the prefix; others are nobody's here.
+fn annotations<'n>(ingress: &'n Node, import: &mut Import) -> Vec<(&'n Entry, &'n str, &'n str)> {
+    let Some(metadata) = import.object(ingress, "metadata") else { return Vec::new() };
+    let mut found = Vec::new();
+    for (entry, value) in import.pairs(metadata, "annotations") {
+        match entry.key.strip_prefix(PREFIX) {
+            Some(name) => found.push((entry, name, value)),
+            None if is_bookkeeping(&entry.key) => {}
+            None => {
+                let message = format!("the annotation `{}` is not carried over", entry.key);
+                import.warning(entry.key_span.clone(), message);
+            }
+        }
+    }
+    found
 }
 
-fn text(node: &Node) -> Option<String> {
-    node.scalar().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+/// Says that annotations without `canary` do not count.
+fn check_annotations(ingress: &Node, import: &mut Import) {
+    for (entry, name, _) in annotations(ingress, import) {
+        if name.starts_with("canary") {
+            let message = format!("`{name}` does not count without `canary: \"true\"`");
+            import.warning(entry.key_span.clone(), message);
+        }
+    }
 }
 
-/// A host and a path.
+/// An Ingress that is no canary.
+struct Main {
+    locations: Vec<Written>,
+    affinity: Option<Span>,
+    file: usize,
+    /// Whether its hosts' paths are patterns.
+    patterns: bool,
+}
+
+/// A host, a path and who serves it, as they are written.
+struct Written {
+    host: String,
+    path: String,
+    kind: String,
+    upstream: String,
+    span: Span,
+}
+
+impl Main {
+    fn read(ingress: &Node, import: &mut Import) -> Self {
+        let metadata = kubernetes::manifest(ingress, import);
+        let mut main =
+            Self { locations: Vec::new(), affinity: None, file: import.file, patterns: false };
+        for (entry, name, value) in annotations(ingress, import) {
+            match name {
+                "use-regex" => main.patterns |= is_true(value),
+                "affinity" => main.affinity = Some(entry.key_span.clone()),
+                _ if name.starts_with("canary") => {
+                    let message = format!("`{name}` does not count without `canary: \"true\"`");
+                    import.warning(entry.key_span.clone(), message);
+                }
+                _ => {
+                    // It makes patterns of all paths, too.
+                    main.patterns |= name == "rewrite-target" && !value.is_empty();
+                    let message = format!(
+                        "the annotation `{name}` of the main Ingress is not carried over: it stays \
+                         with the service"
+                    );
+                    import.warning(entry.key_span.clone(), message);
+                }
+            }
+        }
+        main.locations = locations(ingress, metadata, import);
+        main
+    }
+}
+
+/// The services of the main Ingresses at the place of a canary.
+fn main_of(location: &Written, mains: &[Main]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for other in mains.iter().flat_map(|main| &main.locations) {
+        let is_same = match location.kind.as_str() {
+            // A canary for everything that is nowhere else.
+            "" => other.host.is_empty(),
+            kind => {
+                other.host == location.host && other.path == location.path && other.kind == kind
+            }
+        };
+        if is_same && !found.contains(&other.upstream) {
+            found.push(other.upstream.clone());
+        }
+    }
+    found
+}
+
+/// A condition on host and path, and its place in the order.
 #[derive(PartialEq)]
 struct Place {
     rank: (u8, usize, u8, usize),
     items: Vec<Item>,
+}
+
+impl Place {
+    fn of(location: &Written, mains: &[Main]) -> Self {
+        let same_host =
+            |other: &&Main| other.locations.iter().any(|other| other.host == location.host);
+        // One Ingress with patterns makes patterns of all paths of its host.
+        let patterns = mains.iter().filter(same_host).any(|main| main.patterns);
+        let (host_rank, mut items) = host(&location.host);
+        if location.host.is_empty() {
+            // Hosts that are named somewhere have servers of their own.
+            let mut named: Vec<&str> =
+                mains.iter().flat_map(|main| &main.locations).map(|l| l.host.as_str()).collect();
+            named.sort_unstable();
+            named.dedup();
+            for other in named.into_iter().filter(|other| !other.is_empty()) {
+                items.extend(host(other).1.into_iter().map(|item| Item {
+                    operator: match item.operator {
+                        Operator::Regex => Operator::NotRegex,
+                        _ => Operator::Ne,
+                    },
+                    ..item
+                }));
+            }
+        }
+        let (path_rank, item) = path_item(location, patterns);
+        items.extend(item);
+        Self { rank: (host_rank.0, host_rank.1, path_rank.0, path_rank.1), items }
+    }
 }
 
 /// What the annotations say.
@@ -80,40 +255,46 @@ struct Canary {
     cookie: Option<String>,
     weight: u64,
     total: u64,
-    patterns: bool,
+    /// Whether the session affinity of the main Ingress is to be ignored.
+    legacy: bool,
 }
 
 impl Canary {
-    fn of(ingress: &Node, import: &mut Import) -> Self {
+    fn read(ingress: &Node, import: &mut Import) -> Self {
         let mut canary = Self { total: 100, ..Self::default() };
-        let annotations = ingress.dig(&["metadata", "annotations"]).map(Node::entries);
-        for entry in annotations.unwrap_or_default() {
-            let Some(name) = entry.key.strip_prefix(PREFIX) else { continue };
-            let value = text(&entry.value).filter(|value| !value.is_empty());
-            let mut number = |otherwise: u64| {
-                let parsed = value.as_ref().map(|value| value.parse::<u64>());
-                match parsed {
-                    Some(Ok(number)) => number,
-                    None => otherwise,
-                    Some(Err(_)) => {
-                        import.error(entry.value.span.clone(), "accepted is a whole number");
-                        otherwise
-                    }
+        for (entry, name, value) in annotations(ingress, import) {
+            let given = Some(value.to_owned()).filter(|value| !value.is_empty());
+            let mut number = |otherwise: u64| match value.parse::<i64>() {
+                Ok(number) => u64::try_from(number).unwrap_or(0),
+                Err(_) if value.is_empty() => otherwise,
+                Err(_) => {
+                    import.error(entry.value.span.clone(), "accepted is a whole number");
+                    otherwise
                 }
             };
             match name {
                 "canary" => {}
-                "canary-by-header" => canary.header = value,
-                "canary-by-header-value" => canary.header_value = value,
-                "canary-by-header-pattern" => canary.header_pattern = value,
-                "canary-by-cookie" => canary.cookie = value,
+                "canary-by-header" => canary.header = given,
+                "canary-by-header-value" => canary.header_value = given,
+                "canary-by-header-pattern" => canary.header_pattern = given,
+                "canary-by-cookie" => canary.cookie = given,
                 "canary-weight" => canary.weight = number(0),
                 // Smaller totals than 100 count as 100.
                 "canary-weight-total" => canary.total = number(100).max(100),
-                "use-regex" => canary.patterns = value.as_deref() == Some("true"),
+                "affinity-canary-behavior" => canary.legacy = value == "legacy",
+                _ if OF_THE_UPSTREAM.contains(&name) || name.starts_with("affinity") => {
+                    let message = format!(
+                        "the annotation `{name}` is not carried over: it is for the pods behind the \
+                         service, and the Upstream's matter"
+                    );
+                    import.warning(entry.key_span.clone(), message);
+                }
                 other => {
-                    let message = format!("the annotation `{other}` cannot be carried over");
-                    import.lost(entry.key_span.clone(), message);
+                    let message = format!(
+                        "ingress-nginx ignores the annotation `{other}` on a canary, and so does the \
+                         import"
+                    );
+                    import.warning(entry.key_span.clone(), message);
                 }
             }
         }
@@ -138,15 +319,64 @@ impl Canary {
         canary
     }
 
+    /// Another place of the same main services, which has no canary of its own.
+    fn also_at(
+        &self,
+        services: &[String],
+        canaries: &[&(usize, &Node)],
+        mains: &[Main],
+    ) -> Option<String> {
+        let has_canary = |location: &Written| {
+            canaries.iter().any(|(_, ingress)| {
+                let rules = ingress.dig(&["spec", "rules"]).map(Node::elements).unwrap_or_default();
+                rules.iter().any(|rule| {
+                    let host = rule.text_of("host").unwrap_or_default();
+                    let paths =
+                        rule.dig(&["http", "paths"]).map(Node::elements).unwrap_or_default();
+                    host.eq_ignore_ascii_case(&location.host)
+                        && paths
+                            .iter()
+                            .any(|path| path.text_of("path").unwrap_or("/") == location.path)
+                })
+            })
+        };
+        let others = mains.iter().flat_map(|main| &main.locations);
+        others
+            .filter(|location| services.contains(&location.upstream) && !has_canary(location))
+            .map(|location| format!("at {}{}", location.host, location.path))
+            .next()
+    }
+
+    /// Says what becomes of a main Ingress's session affinity.
+    fn check_affinity(&self, location: &Written, mains: &[Main], import: &mut Import) {
+        let at = |main: &&Main| main.locations.iter().any(|other| other.host == location.host);
+        for main in mains.iter().filter(at) {
+            let Some(span) = &main.affinity else { continue };
+            let file = std::mem::replace(&mut import.file, main.file);
+            if self.legacy {
+                let message = "the annotation `affinity` of the main Ingress is not carried over: it \
+                               is for the pods behind the service, and the Upstream's matter";
+                import.warning(span.clone(), message);
+            } else {
+                let message = "the annotation `affinity` keeps a client with the canary or away from \
+                               it, before any header, and cannot be carried over; `hash_on: cookie` is \
+                               the closest there is, and with `affinity-canary-behavior: legacy` on \
+                               the canary it does not count";
+                import.lost(span.clone(), message);
+            }
+            import.file = file;
+        }
+    }
+
     /// The rules of one place, the one that decides first first.
-    fn rules(&self, name: &str, place: &[Item], upstream: &str) -> Vec<Rule> {
+    fn rules(&self, name: &str, upstream: &str) -> Vec<Rule> {
         let canary = || vec![Upstream::new(Some(upstream.to_owned()), 100)];
         let own = || vec![Upstream::new(None, 100)];
         let mut rules = Vec::new();
         let mut rule = |label: &str, item: Option<Item>, upstreams: Vec<Upstream>| {
             rules.push(Rule {
                 name: Some(format!("{name} {label}")),
-                items: place.iter().cloned().chain(item).collect(),
+                items: item.into_iter().collect(),
                 upstreams,
                 ..Rule::default()
             });
@@ -164,7 +394,12 @@ impl Canary {
             }
         }
         if let Some(cookie) = &self.cookie {
-            let item = |value: &str| Some(Item::new(Location::Cookie, cookie, Operator::Eq, value));
+            // nginx reads `$cookie_<name>` with the name in any case, and leaves quotes in the value.
+            let item = |value: &str| {
+                let name = literal(cookie);
+                let pattern = format!("(?:^|[;,] *)(?i:{name}) *= *{value}(?:;|$)");
+                Some(Item::new(Location::Header, "cookie", Operator::Regex, &pattern))
+            };
             rule("cookie always", item("always"), canary());
             rule("cookie never", item("never"), own());
         }
@@ -183,57 +418,58 @@ impl Canary {
 }
 
 /// The hosts and paths of an Ingress with their backends.
-fn backends<'n>(
-    ingress: &'n Node,
-    canary: &Canary,
-    import: &mut Import,
-) -> Vec<(Place, String, &'n Node)> {
-    let namespace = Metadata::of(ingress).namespace;
+fn locations(ingress: &Node, metadata: Metadata, import: &mut Import) -> Vec<Written> {
     let mut found = Vec::new();
-    let Some(spec) = ingress.get("spec") else { return found };
-    import.only(spec, &["ingressClassName", "rules", "tls", "defaultBackend"], "an Ingress");
-    for rule in spec.list("rules") {
-        let (host_rank, host) = host(rule.text_of("host").unwrap_or_default());
-        for path in rule.dig(&["http", "paths"]).map(Node::elements).unwrap_or_default() {
-            let Some(backend) = path.get("backend") else { continue };
-            let Some(upstream) = upstream(backend, namespace, import) else { continue };
-            let (path_rank, item) = path_item(path, canary.patterns);
-            let items = host.iter().cloned().chain(item).collect();
-            let rank = (host_rank.0, host_rank.1, path_rank.0, path_rank.1);
-            found.push((Place { rank, items }, upstream, path));
+    let Some(spec) = import.object(ingress, "spec") else { return found };
+    import.skip(spec, &["ingressClassName", "tls"]);
+    for rule in import.objects(spec, "rules") {
+        let host = import.text(rule, "host").unwrap_or_default().to_ascii_lowercase();
+        let Some(http) = import.object(rule, "http") else { continue };
+        for path in import.objects(http, "paths") {
+            let written = import.text(path, "path").unwrap_or("/").to_owned();
+            let kind = import.text(path, "pathType").unwrap_or("ImplementationSpecific").to_owned();
+            let backend = import.object(path, "backend");
+            import.done(path, "a path");
+            let Some(backend) = backend else { continue };
+            let Some(upstream) = upstream(backend, metadata.namespace, import) else { continue };
+            let span = head(path);
+            found.push(Written { host: host.clone(), path: written, kind, upstream, span });
         }
+        import.done(http, "a rule");
+        import.done(rule, "a rule");
     }
-    if let Some(backend) = spec.get("defaultBackend")
-        && let Some(upstream) = upstream(backend, namespace, import)
+    if let Some(backend) = import.object(spec, "defaultBackend")
+        && let Some(upstream) = upstream(backend, metadata.namespace, import)
     {
-        found.push((Place { rank: (0, 0, 0, 0), items: Vec::new() }, upstream, backend));
+        let (host, path, kind) = (String::new(), "/".to_owned(), String::new());
+        found.push(Written { host, path, kind, upstream, span: head(backend) });
     }
+    import.done(spec, "an Ingress");
     found
 }
 
-fn host(host: &str) -> ((u8, usize), Option<Item>) {
-    let host = host.to_ascii_lowercase();
-    let item = |operator, value: &str| Some(Item::new(Location::System, "domain", operator, value));
+fn host(host: &str) -> ((u8, usize), Vec<Item>) {
+    let item = |operator, value: &str| vec![Item::new(Location::System, "domain", operator, value)];
     match host.strip_prefix("*.") {
-        _ if host.is_empty() => ((0, 0), None),
-        None => ((2, 0), item(Operator::Eq, &host)),
+        _ if host.is_empty() => ((0, 0), Vec::new()),
+        None => ((2, 0), item(Operator::Eq, host)),
         Some(rest) => {
-            // An Ingress's wildcard stands for exactly one label.
-            let pattern = format!("^[^.]+\\.{}$", rest.replace('.', "\\."));
+            // ingress-nginx's wildcard stands for one label.
+            let pattern = format!("^[0-9a-z_-]+\\.{}$", literal(rest));
             ((1, host.len()), item(Operator::Regex, &pattern))
         }
     }
 }
 
-fn path_item(path: &Node, patterns: bool) -> ((u8, usize), Option<Item>) {
-    let value = path.text_of("path").unwrap_or("/");
-    let kind = path.text_of("pathType").unwrap_or("ImplementationSpecific");
+fn path_item(location: &Written, patterns: bool) -> ((u8, usize), Option<Item>) {
+    let value = location.path.as_str();
     let length = value.len();
     let item = |operator, value: &str| Some(Item::new(Location::Path, "", operator, value));
-    match kind {
-        "Exact" => ((2, length), item(Operator::Eq, value)),
-        // nginx's patterns count from the start, in any case.
+    match location.kind.as_str() {
+        "" => ((0, 0), None),
+        // nginx's patterns count from the start, in any case, and make patterns of exact paths too.
         _ if patterns => ((1, length), item(Operator::Regex, &format!("(?i)^{value}"))),
+        "Exact" => ((2, length), item(Operator::Eq, value)),
         _ if value == "/" => ((1, length), None),
         "Prefix" => ((1, length), item(Operator::PathPrefix, value)),
         _ => ((1, length), item(Operator::Prefix, value)),
@@ -241,18 +477,26 @@ fn path_item(path: &Node, patterns: bool) -> ((u8, usize), Option<Item>) {
 }
 
 fn upstream(backend: &Node, namespace: &str, import: &mut Import) -> Option<String> {
-    let service = backend.get("service");
-    let name = service.and_then(|service| service.text_of("name"));
-    let port = service.and_then(|service| service.get("port"));
-    let port = port.and_then(|port| port.get("number").or_else(|| port.get("name"))).and_then(text);
-    match (name, port) {
-        (Some(name), Some(port)) => Some(upstream_name(name, namespace, &port)),
-        _ => {
-            import.lost(
-                head(backend),
-                "a backend that is no service with a port cannot be carried over",
-            );
-            None
-        }
-    }
+    let Some(service) = import.object(backend, "service") else {
+        import.told(backend);
+        import
+            .lost(head(backend), "a backend that is no service with a port cannot be carried over");
+        return None;
+    };
+    let name = import.text(service, "name");
+    let port = import.object(service, "port").and_then(|port| {
+        let number = import.text_or_number(port, "number");
+        let name = import.text_or_number(port, "name");
+        import.done(port, "a port");
+        number.or(name)
+    });
+    import.done(service, "a service");
+    import.done(backend, "a backend");
+    let (Some(service_name), Some(port)) = (name, port) else {
+        let message = format!("the backend {} has no port", quote(name.unwrap_or_default()));
+        import.error(head(backend), message);
+        return None;
+    };
+    let named = Backend { service: service_name, namespace, port: Some(port), subset: None };
+    named.upstream(backend, import)
 }

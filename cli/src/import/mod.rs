@@ -1,32 +1,152 @@
-//! `tse-route import`: what other gateways know of traffic splitting, as KongPlugin manifests.
+//! What other gateways know of traffic splitting, as configurations of this one.
 //!
-//! One file for each source format. Each turns documents into [`draft::Plugin`]s and names all that
-//! it cannot carry over; nothing is dropped in silence.
+//! Text in, configurations and remarks out: nothing here reads a file or prints, so that a page in a
+//! browser imports as the command line does. One module for each source; each turns documents into
+//! [`Draft`]s and names all that it cannot carry over. What a document says and no importer reads is
+//! named too, so nothing is dropped in silence.
+//!
+//! ```
+//! use tse_route_cli::import::{self, Form, Options, Text};
+//!
+//! let route = "
+//! kind: HTTPRoute
+//! metadata: {name: shop}
+//! spec: {rules: [{backendRefs: [{name: green, port: 80}]}]}
+//! ";
+//! let imported = import::import(&[Text::new("route.yaml", route)], &Options::default());
+//! assert!(imported.is_sound());
+//! assert!(imported.yaml(Form::Config)?.contains("green.default.80.svc"));
+//! # Ok::<(), String>(())
+//! ```
 
 mod apisix;
+mod command;
 mod draft;
 mod expression;
+mod forms;
 mod gateway_api;
+mod hosts;
 mod ingress_nginx;
 mod kong_canary;
+mod kubernetes;
+mod pattern;
+mod reading;
 mod tree;
 
-use super::Failure;
-use super::args::ImportArgs;
-use super::diagnostic::Diagnostic;
-use super::output::{self, Format};
-use super::source::{Node, Source, Span};
-use draft::Plugin;
-use tree::Tree;
+pub(crate) use command::run;
+pub use draft::Draft;
+pub use forms::Form;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::{Node, Source};
+use gateway_api::GatewayApi;
+use reading::Import;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use tse_route::config::Severity;
 
-pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
-    let mut sources = Vec::new();
-    for name in &args.files {
-        sources.push(Source::read(name).map_err(Failure::Usage)?);
+/// What can be imported, for messages.
+const SOURCES: &str = "Gateway API HTTPRoutes and GRPCRoutes, Ingresses with ingress-nginx's canary \
+    annotations, Kong's `canary` plugin and APISIX's `traffic-split`";
+
+/// A text that is to be imported: YAML, perhaps of several documents, or JSON.
+#[derive(Debug)]
+pub struct Text(Source);
+
+impl Text {
+    /// A text with the name of its file, which tells JSON from YAML where it ends so.
+    #[must_use]
+    pub fn new(name: &str, text: &str) -> Self {
+        Self(Source::new(name, text.to_owned()))
     }
-    let documents: Vec<_> = sources.iter().map(Source::documents).collect();
-    let mut import = Import { lossy: args.lossy, file: 0, diagnostics: Vec::new() };
+}
+
+/// How to import.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What cannot be carried over is left out with a warning, instead of being an error.
+    pub lossy: bool,
+    /// The name of the plugin, where there is one; upstreams without a name are called after it.
+    pub name: Option<String>,
+    /// Of several places that a source decides apart, the ones whose label has this text in it.
+    pub parent: Option<String>,
+    /// When ramps start whose source does not say it: RFC 3339, or seconds since 1970.
+    pub start: Option<String>,
+    /// The names of upstreams for Services of Kubernetes, with `{service}`, `{namespace}`, `{port}` and
+    /// `{subset}` for what the source says; without it Kong's own, `{service}.{namespace}.{port}.svc`.
+    pub upstream: Option<String>,
+}
+
+/// What has become of the texts.
+#[derive(Debug)]
+pub struct Imported {
+    /// The configurations; not to be used where there is an error among the remarks.
+    pub drafts: Vec<Draft>,
+    /// What is to be said of the texts, in the order in which it was found.
+    pub remarks: Vec<Remark>,
+    endpoints: BTreeMap<String, Vec<Endpoint>>,
+    /// Whether the names of upstreams have been chosen.
+    upstreams_are_named: bool,
+}
+
+impl Imported {
+    /// Whether there is no error.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.remarks.iter().all(|remark| remark.severity != Severity::Error)
+    }
+}
+
+/// Something that is to be said of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// Whether the import has failed for it.
+    pub severity: Severity,
+    /// The index of the text.
+    pub file: usize,
+    /// Where in the text, in bytes.
+    pub place: Range<usize>,
+    /// The line of the place, from 1.
+    pub line: usize,
+    /// The column of the place in characters, from 1.
+    pub column: usize,
+    /// In words.
+    pub message: String,
+}
+
+/// Where an upstream is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoint {
+    /// An address or a name.
+    host: String,
+    port: u16,
+    weight: Option<u64>,
+}
+
+/// Imports texts.
+#[must_use]
+pub fn import(texts: &[Text], options: &Options) -> Imported {
+    let (drafts, diagnostics, endpoints) = translate(texts, options);
+    let remarks = diagnostics.into_iter().map(|(file, diagnostic)| {
+        let position = texts.get(file).map(|Text(source)| source.position(diagnostic.span.start));
+        Remark {
+            severity: diagnostic.severity,
+            file,
+            place: diagnostic.span,
+            line: position.map_or(1, |position| position.line),
+            column: position.map_or(1, |position| position.column),
+            message: diagnostic.message,
+        }
+    });
+    let upstreams_are_named = options.upstream.is_some();
+    Imported { remarks: remarks.collect(), drafts, endpoints, upstreams_are_named }
+}
+
+type Translated = (Vec<Draft>, Vec<(usize, Diagnostic)>, BTreeMap<String, Vec<Endpoint>>);
+
+fn translate(texts: &[Text], options: &Options) -> Translated {
+    let documents: Vec<_> = texts.iter().map(|Text(source)| source.documents()).collect();
+    let mut import = Import::new(options);
     let mut found = Found::default();
     for (file, (nodes, faults)) in documents.iter().enumerate() {
         import.file = file;
@@ -37,153 +157,175 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
             found.document(file, node, &mut import);
         }
     }
-    let mut plugins = found.plugins(&mut import);
-    if plugins.is_empty() && import.is_sound() {
+    let mut drafts = found.drafts(&mut import);
+    for (file, (nodes, _)) in documents.iter().enumerate() {
+        import.file = file;
+        for node in nodes {
+            import.rest(node);
+        }
+    }
+    choose(&mut drafts, &mut import);
+    if drafts.is_empty() && import.is_sound() {
         import.file = 0;
+        import.error(0..0, format!("nothing to import; accepted are {SOURCES}"));
+    }
+    if let (Some(name), [draft]) = (&options.name, drafts.as_mut_slice()) {
+        draft.name.clone_from(name);
+    }
+    for draft in &mut drafts {
+        draft.settle(&mut import);
+    }
+    (drafts, import.diagnostics, import.endpoints)
+}
+
+/// Leaves the drafts that `--parent` asks for.
+fn choose(drafts: &mut Vec<Draft>, import: &mut Import) {
+    let Some(wanted) = &import.options.parent else { return };
+    let names: Vec<String> =
+        drafts.iter().map(|draft| draft.parent().unwrap_or("no parent").to_owned()).collect();
+    let exact = names.iter().any(|name| name == wanted);
+    drafts.retain(|draft| {
+        let name = draft.parent().unwrap_or("no parent");
+        if exact { name == wanted } else { name.contains(wanted.as_str()) }
+    });
+    if drafts.is_empty() && import.is_sound() {
+        import.file = 0;
+        let quoted = tse_route::config::quote(wanted);
         import.error(
             0..0,
-            "nothing to import; accepted are Gateway API HTTPRoutes, Ingresses with ingress-nginx's \
-             canary annotations, Kong's `canary` plugin and APISIX's `traffic-split`",
+            format!("nothing is for the parent {quoted}; accepted is one of: {}", names.join("; ")),
         );
     }
-    if let (Some(name), [plugin]) = (&args.name, plugins.as_mut_slice()) {
-        plugin.name.clone_from(name);
-    } else if args.name.is_some() && plugins.len() > 1 {
-        return Err(Failure::Usage(format!(
-            "--name: there are {} plugins to name; accepted is one",
-            plugins.len()
-        )));
+}
+
+/// What kind of foreign document this is, if `import` reads it; for hints.
+pub(crate) fn kind_of(document: &Node) -> Option<String> {
+    if document.get("kind").is_none() {
+        let declared = kong_canary::is_there(document);
+        let apisix = apisix::is_there(document);
+        return match (declared, apisix) {
+            (true, _) => Some("Kong's canary plugin".to_owned()),
+            (_, true) => Some("APISIX's traffic-split".to_owned()),
+            _ => None,
+        };
     }
-    for plugin in &mut plugins {
-        plugin.check(&mut import);
-    }
-    for (file, diagnostic) in &import.diagnostics {
-        if let Some(source) = sources.get(*file) {
-            output::note(&diagnostic.human(source));
+    match Kind::of(document) {
+        Kind::List => document.list("items").iter().find_map(kind_of),
+        Kind::GatewayApi | Kind::Apisix => {
+            document.text_of("kind").map(|kind| format!("{} {kind}", article(kind)))
         }
-    }
-    if !import.is_sound() {
-        return Err(Failure::Faults);
-    }
-    write(&plugins, args.output.format)
-}
-
-fn write(plugins: &[Plugin], format: Format) -> Result<(), Failure> {
-    let manifests: Vec<Tree> = plugins.iter().map(Plugin::manifest).collect();
-    match (format, manifests.as_slice()) {
-        (Format::Json, [manifest]) => output::json(&manifest.json()),
-        (Format::Json, several) => output::json(&serde_json::json!({
-            "apiVersion": "v1",
-            "kind": "List",
-            "items": several.iter().map(Tree::json).collect::<Vec<_>>(),
-        })),
-        (Format::Human, several) => {
-            let texts: Vec<String> = several.iter().map(Tree::yaml).collect();
-            output::text(texts.join("---\n").as_bytes())
+        Kind::Ingress => {
+            ingress_nginx::is_canary(document).then(|| "ingress-nginx's canary".to_owned())
         }
+        Kind::KongCanary => Some("Kong's canary plugin".to_owned()),
+        Kind::Context | Kind::Refused | Kind::Unrelated => None,
     }
 }
 
-/// What is said of the documents.
-struct Import {
-    lossy: bool,
-    /// The file that is being read.
-    file: usize,
-    diagnostics: Vec<(usize, Diagnostic)>,
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['A', 'E', 'H', 'I', 'O', 'U']) { "an" } else { "a" }
 }
 
-impl Import {
-    fn is_sound(&self) -> bool {
-        !self.diagnostics.iter().any(|(_, diagnostic)| diagnostic.is_error())
-    }
+/// What a manifest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    List,
+    GatewayApi,
+    Ingress,
+    KongCanary,
+    Apisix,
+    /// Read for what the others say.
+    Context,
+    /// Of traffic splitting, and not carried over.
+    Refused,
+    Unrelated,
+}
 
-    fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.diagnostics.push((self.file, Diagnostic::error(span, message.into())));
-    }
-
-    fn warning(&mut self, span: Span, message: impl Into<String>) {
-        self.diagnostics.push((self.file, Diagnostic::warning(span, message.into())));
-    }
-
-    /// Something that cannot be carried over.
-    fn lost(&mut self, span: Span, message: impl Into<String>) {
-        let severity = if self.lossy { Severity::Warning } else { Severity::Error };
-        let message = message.into();
-        let diagnostic = Diagnostic { severity, ..Diagnostic::error(span, message) };
-        self.diagnostics.push((self.file, diagnostic));
-    }
-
-    /// Fields of an object that have no counterpart.
-    fn only(&mut self, object: &Node, known: &[&str], of: &str) {
-        for entry in object.entries() {
-            if !known.contains(&entry.key.as_str()) && !entry.value.is_null() {
-                let message = format!("`{}` of {of} cannot be carried over", entry.key);
-                self.lost(entry.key_span.clone(), message);
+impl Kind {
+    fn of(document: &Node) -> Self {
+        let group = document.text_of("apiVersion").and_then(|version| version.split_once('/'));
+        let group = group.map(|(group, _)| group);
+        let is = |expected: &str| group.is_none_or(|group| group == expected);
+        match document.text_of("kind").unwrap_or_default() {
+            "List" => Self::List,
+            "HTTPRoute" | "GRPCRoute" if is("gateway.networking.k8s.io") => Self::GatewayApi,
+            "Gateway" | "ReferenceGrant" if is("gateway.networking.k8s.io") => Self::Context,
+            "Service" if group.is_none() => Self::Context,
+            "Ingress" => Self::Ingress,
+            "KongPlugin" | "KongClusterPlugin" if document.text_of("plugin") == Some("canary") => {
+                Self::KongCanary
             }
+            "ApisixRoute" | "ApisixPluginConfig" | "ApisixGlobalRule" | "PluginConfig"
+                if is("apisix.apache.org") =>
+            {
+                Self::Apisix
+            }
+            "TLSRoute" | "TCPRoute" | "UDPRoute" | "TrafficSplit" | "VirtualService" => {
+                Self::Refused
+            }
+            _ => Self::Unrelated,
         }
     }
 }
 
-/// What was found, by format; routes that belong together become one plugin.
+/// What was found, by source; routes that belong together become one plugin.
 #[derive(Default)]
 struct Found<'n> {
-    http_routes: Vec<(usize, &'n Node)>,
+    gateway_api: GatewayApi<'n>,
     ingresses: Vec<(usize, &'n Node)>,
-    plugins: Vec<Plugin>,
+    drafts: Vec<Draft>,
 }
 
 impl<'n> Found<'n> {
     fn document(&mut self, file: usize, document: &'n Node, import: &mut Import) {
         let Some(kind) = document.entry("kind") else {
-            self.plugins.extend(kong_canary::find(document, import));
-            self.plugins.extend(apisix::find(document, import));
+            let before = self.drafts.len();
+            self.drafts.extend(kong_canary::find(document, import));
+            self.drafts.extend(apisix::find(document, import));
+            if self.drafts.len() == before {
+                import.told(document);
+            }
             return;
         };
-        match kind.value.text().unwrap_or_default() {
-            "List" => {
-                for item in document.list("items") {
+        let name = document.text_of("kind").unwrap_or_default();
+        match Kind::of(document) {
+            Kind::List => {
+                import.skip(document, &["apiVersion", "kind", "metadata"]);
+                for item in import.objects(document, "items") {
                     self.document(file, item, import);
                 }
             }
-            "HTTPRoute" => self.http_routes.push((file, document)),
-            "Ingress" => self.ingresses.push((file, document)),
-            "KongPlugin" | "KongClusterPlugin" if document.text_of("plugin") == Some("canary") => {
-                self.plugins.extend(kong_canary::of_manifest(document, import));
+            Kind::GatewayApi => self.gateway_api.routes.push((file, document)),
+            Kind::Context => match name {
+                "Gateway" => self.gateway_api.gateways.push((file, document)),
+                "ReferenceGrant" => self.gateway_api.grants.push((file, document)),
+                _ => kubernetes::service(document, import),
+            },
+            Kind::Ingress => self.ingresses.push((file, document)),
+            Kind::KongCanary => self.drafts.extend(kong_canary::of_manifest(document, import)),
+            Kind::Apisix => self.drafts.extend(apisix::of_manifest(document, import)),
+            Kind::Refused => {
+                import.told(document);
+                import.lost(
+                    kind.value.span.clone(),
+                    format!("{} {name} cannot be carried over", article(name)),
+                );
             }
-            "ApisixRoute" | "ApisixPluginConfig" | "ApisixGlobalRule" => {
-                self.plugins.extend(apisix::find(document, import));
-            }
-            other @ ("GRPCRoute" | "TLSRoute" | "TCPRoute" | "UDPRoute" | "VirtualService"
-            | "TrafficSplit") => {
-                let message = format!("a {other} cannot be carried over");
-                import.lost(kind.value.span.clone(), message);
-            }
-            other => {
-                let message =
-                    format!("a {other} says nothing of traffic splitting and is left out");
+            Kind::Unrelated => {
+                import.told(document);
+                let message = format!(
+                    "{} {name} says nothing of traffic splitting and is left out",
+                    article(name)
+                );
                 import.warning(kind.value.span.clone(), message);
             }
         }
     }
 
-    fn plugins(self, import: &mut Import) -> Vec<Plugin> {
-        let mut plugins = Vec::new();
-        plugins.extend(gateway_api::import(&self.http_routes, import));
-        plugins.extend(ingress_nginx::import(&self.ingresses, import));
-        plugins.extend(self.plugins);
-        plugins
+    fn drafts(self, import: &mut Import) -> Vec<Draft> {
+        let mut drafts = self.gateway_api.plugins(import);
+        drafts.extend(ingress_nginx::import(&self.ingresses, import));
+        drafts.extend(self.drafts);
+        drafts
     }
-}
-
-/// The place of a node that may be long.
-fn head(node: &Node) -> Span {
-    match node.entries().first() {
-        Some(first) => first.key_span.clone(),
-        None => node.span.clone(),
-    }
-}
-
-/// The name of Kong's Upstream for a port of a Kubernetes Service.
-fn upstream_name(service: &str, namespace: &str, port: &str) -> String {
-    format!("{service}.{namespace}.{port}.svc")
 }

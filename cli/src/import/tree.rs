@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Tree {
     Scalar(Value),
+    /// A text of several lines that is written as it is.
+    Block(String),
     List(Vec<Tree>),
     Map(Vec<(String, Tree)>),
 }
@@ -33,6 +35,7 @@ impl Tree {
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Scalar(value) => value.clone(),
+            Self::Block(text) => Value::from(text.as_str()),
             Self::List(elements) => elements.iter().map(Self::json).collect(),
             Self::Map(fields) => {
                 let fields = fields.iter().map(|(name, value)| (name.clone(), value.json()));
@@ -59,6 +62,14 @@ impl Tree {
                 text.push_str(&scalar(value));
                 text.push('\n');
             }
+            Self::Block(block) => {
+                text.push_str("|-\n");
+                for line in block.lines() {
+                    text.push_str(&" ".repeat(indent));
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
             Self::Map(fields) if fields.is_empty() => text.push_str("{}\n"),
             Self::List(elements) if elements.is_empty() => text.push_str("[]\n"),
             Self::Map(fields) => {
@@ -67,7 +78,7 @@ impl Tree {
                     text.push_str(&scalar(&Value::String(name.clone())));
                     text.push(':');
                     match value {
-                        Self::Scalar(_) => text.push(' '),
+                        Self::Scalar(_) | Self::Block(_) => text.push(' '),
                         Self::List(elements) if elements.is_empty() => text.push(' '),
                         Self::Map(fields) if fields.is_empty() => text.push(' '),
                         _ => text.push('\n'),
@@ -114,6 +125,7 @@ mod tests {
             ("number", Tree::text("1")),
             ("word", Tree::text("Off")),
             ("empty", Tree::List(Vec::new())),
+            ("block", Tree::Block("{\n  \"a\": 1\n}".to_owned())),
             (
                 "list",
                 Tree::List(vec![
@@ -125,7 +137,7 @@ mod tests {
                 ]),
             ),
         ]);
-        let text = "name: a.b-c\nnumber: \"1\"\nword: \"Off\"\nempty: []\nlist:\n- a: 1\n  b:\n    c: null\n- \"^/x\\n\\\"$\"\n";
+        let text = "name: a.b-c\nnumber: \"1\"\nword: \"Off\"\nempty: []\nblock: |-\n  {\n    \"a\": 1\n  }\nlist:\n- a: 1\n  b:\n    c: null\n- \"^/x\\n\\\"$\"\n";
         assert_eq!(tree.yaml(), text);
     }
 }

@@ -9,6 +9,8 @@ use super::process::{Run, place, run};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tse_route::config::Severity;
+use tse_route_cli::import::{self, Form, Options, Remark, Text};
 
 #[test]
 fn imported_routes_decide_as_before() {
@@ -22,7 +24,7 @@ fn imported_routes_decide_as_before() {
         tables += 1;
         let requests = std::fs::read_to_string(source.with_extension("requests.json"));
         let table: Value = serde_json::from_str(&requests.expect("requests")).expect("JSON");
-        let imported = import(&source, &table);
+        let imported = imported(&source, &table);
         let file = keep(&source, &imported.stdout);
         let checked = run(&["check", text(&file)], "");
         assert_eq!(
@@ -43,11 +45,51 @@ fn imported_routes_decide_as_before() {
     assert!(wrong.is_empty(), "{}", wrong.concat());
 }
 
+/// What is said of sources: `import-remarks.txt` has, for each file, `=== name` and flags, its text with
+/// where the expectation comes from, a last `---`, and a line for each remark: severity, `line:column`
+/// and a piece of the message.
+#[test]
+fn what_is_lost_is_named() {
+    let table = std::fs::read_to_string(place("import-remarks.txt")).expect("the table");
+    let mut wrong = Vec::new();
+    let mut files = 0;
+    for case in table.split("=== ").skip(1) {
+        files += 1;
+        let (head, rest) = case.split_once('\n').expect("a name");
+        let (name, flags) = head.split_once(' ').unwrap_or((head, ""));
+        let (text, expected) = rest.rsplit_once("---\n").expect("a line of dashes");
+        let options = Options { lossy: flags.contains("--lossy"), ..Options::default() };
+        let imported = import::import(&[Text::new(name, text)], &options);
+        let found: Vec<String> = imported.remarks.iter().map(remark).collect();
+        let expected: Vec<&str> = expected.lines().filter(|line| !line.is_empty()).collect();
+        let as_expected = expected.len() == found.len()
+            && expected.iter().zip(&found).all(|(expected, found)| {
+                let mut words = expected.splitn(3, ' ');
+                let (severity, place) = (words.next().expect("two"), words.next().expect("two"));
+                found.starts_with(&format!("{severity} {place} "))
+                    && found.contains(words.next().expect("a message"))
+            });
+        if !as_expected {
+            wrong.push(format!("=== {head}\n{}\n", found.join("\n")));
+        }
+    }
+    assert!(files >= 18, "{files} files");
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+fn remark(remark: &Remark) -> String {
+    let severity = match remark.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    format!("{severity} {}:{} {}", remark.line, remark.column, remark.message)
+}
+
 fn text(path: &Path) -> &str {
     path.to_str().expect("a name")
 }
 
-fn import(source: &Path, table: &Value) -> Run {
+fn imported(source: &Path, table: &Value) -> Run {
     let more = table["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let arguments: Vec<&str> = ["import", text(source)].into_iter().chain(more).collect();
     let imported = run(&arguments, "");
@@ -93,6 +135,130 @@ fn decide(config: &Path, request: &Value) -> Result<(), String> {
         return Err(format!("the hash is {}", decision["hash"]));
     }
     Ok(())
+}
+
+/// The places of all objects of a document, as JSON Pointers.
+fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.push(at.to_owned());
+            for (name, value) in fields {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                objects(value, &format!("{at}/{name}"), found);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                objects(element, &format!("{at}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn valid() -> Vec<Value> {
+    let text = std::fs::read_to_string(place("import-valid.json")).expect("the documents");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Each of `import-valid.json` is imported without an error, and with an unknown field in any of its
+/// objects this field is named, or carried over.
+#[test]
+fn an_unknown_field_is_never_dropped_in_silence() {
+    let mut wrong = String::new();
+    let mut tried = 0;
+    for case in valid() {
+        let (name, document) = (&case["name"], &case["document"]);
+        let import = |document: &Value, lossy| {
+            let options =
+                Options { lossy, start: Some("1893456000".to_owned()), ..Options::default() };
+            import::import(&[Text::new("a.json", &document.to_string())], &options)
+        };
+        let sound = import(document, false);
+        assert!(sound.is_sound() && !sound.drafts.is_empty(), "{name}: {:?}", sound.remarks);
+        let mut places = Vec::new();
+        objects(document, "", &mut places);
+        for place in places {
+            // Labels are anybody's.
+            if place.ends_with("/labels") {
+                continue;
+            }
+            for (value, lossy) in
+                [(json!("x"), false), (json!({"a": [1]}), false), (json!("x"), true)]
+            {
+                tried += 1;
+                let mut changed = document.clone();
+                changed.pointer_mut(&place).expect("an object")["unheardOf"] = value;
+                let imported = import(&changed, lossy);
+                let is_named =
+                    imported.remarks.iter().any(|remark| remark.message.contains("unheardOf"));
+                // Of a gateway's whole configuration only the plugin is wanted, which is said.
+                let is_told =
+                    imported.remarks.iter().any(|remark| remark.message.contains("nothing else"));
+                let is_carried = imported
+                    .json(Form::Kong)
+                    .is_ok_and(|json| json.to_string().contains("unheardOf"));
+                if !is_named && !is_told && !is_carried && (imported.is_sound() || lossy) {
+                    wrong.push_str(&format!("{name} {place} {lossy}: {:?}\n", imported.remarks));
+                }
+            }
+        }
+    }
+    assert!(tried > 300, "{tried}");
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Whatever stands in the place of whatever else: there is an answer.
+#[test]
+fn nothing_makes_an_import_panic() {
+    let mut tried = 0;
+    for case in valid() {
+        let mut places = Vec::new();
+        everything(&case["document"], "", &mut places);
+        for place in places {
+            for value in [
+                json!(null),
+                json!(7),
+                json!(-1.5),
+                json!(1e300),
+                json!(true),
+                json!("*"),
+                json!(""),
+                json!([]),
+                json!({}),
+                json!([[], 7, {"name": "x"}]),
+                json!({"a": {"b": []}}),
+            ] {
+                tried += 1;
+                let mut changed = case["document"].clone();
+                *changed.pointer_mut(&place).expect("a place") = value;
+                for lossy in [false, true] {
+                    let options = Options { lossy, ..Options::default() };
+                    let text = changed.to_string();
+                    let imported = import::import(&[Text::new("a.json", &text)], &options);
+                    for form in [Form::Kong, Form::Envoy] {
+                        let _ = imported.yaml(form);
+                    }
+                }
+            }
+        }
+    }
+    assert!(tried > 1_000, "{tried}");
+}
+
+fn everything(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            everything(value, &format!("{at}/{name}"), found);
+        }),
+        Value::Array(elements) => elements
+            .iter()
+            .enumerate()
+            .for_each(|(index, element)| everything(element, &format!("{at}/{index}"), found)),
+        _ => {}
+    }
 }
 
 fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
