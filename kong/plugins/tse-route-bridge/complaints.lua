@@ -10,6 +10,9 @@ local M = {}
 
 local INTERVAL = 60
 
+-- Of a line, in bytes.
+local MAX_LENGTH = 1000
+
 -- Subjects can come from requests, by way of other filters. Beyond this many within a minute, all
 -- further ones share a line.
 local MAX_SUBJECTS = 256
@@ -61,7 +64,9 @@ function M.report(subject, message)
     more = " (" .. entry.suppressed .. " more like this since the last line)"
   end
   entry.due, entry.suppressed = now + INTERVAL, 0
-  kong.log.err("tse-route-bridge: ", message, more)
+  -- A name could come from elsewhere: it must not forge log lines, nor fill the log.
+  local shown = message:sub(1, MAX_LENGTH):gsub("%c", "?")
+  kong.log.err("tse-route-bridge: ", shown, more)
 end
 
 

@@ -1,17 +1,27 @@
 -- The bridge between the WebAssembly filter tse-route and Kong's balancer.
 --
--- Kong 3.8 and 3.9 run their balancer before the filter sees the request, so a filter alone cannot
--- choose the Upstream. This plugin adds properties that the filter sets and reads (route.lua) and
--- that run the balancer once more (peer.lua).
+-- Kong runs its balancer before the filter sees the request, so a filter alone cannot choose the
+-- Upstream. A filter may not ask Lua to do it either: Lua that runs inside a call of a filter kills the
+-- worker. So the filter sends its decision in a request header, and the bridge follows it in Kong's
+-- balancer phase, when the filter's call is over (route.lua).
 --
--- Switching takes no configured instance: being named in KONG_PLUGINS is enough, because
--- `init_worker` runs for every plugin that is loaded. The other two phases run only where an
--- instance is configured, for example globally: `log` counts and tells the filter of dead upstreams,
--- `header_filter` protects the response headers from an upstream that sends the same ones.
+-- It takes no configured instance: being named in KONG_PLUGINS is enough. nginx.conf calls the global
+-- functions `Kong.access` and so on by name, for every request, and `init_worker`, which runs for every
+-- plugin that is loaded, wraps them. An instance does nothing but switch the metrics off where it says
+-- `prometheus: false`.
 
+local chains = require "kong.plugins.tse-route-bridge.chains"
+local configuration = require "kong.plugins.tse-route-bridge.configuration"
+local hashing = require "kong.plugins.tse-route-bridge.hashing"
 local internals = require "kong.plugins.tse-route-bridge.internals"
 local metrics = require "kong.plugins.tse-route-bridge.metrics"
+local peer = require "kong.plugins.tse-route-bridge.peer"
+local request_headers = require "kong.plugins.tse-route-bridge.request_headers"
 local route = require "kong.plugins.tse-route-bridge.route"
+local upstreams = require "kong.plugins.tse-route-bridge.upstreams"
+local validation = require "kong.plugins.tse-route-bridge.validation"
+
+local ffi = require "ffi"
 
 
 local kong = kong
@@ -20,22 +30,67 @@ local pcall = pcall
 
 
 local Bridge = {
-  -- Before response-transformer (800), which keeps the last word on response headers.
   PRIORITY = 850,
-  VERSION = "0.1.0",
+  VERSION = "0.2.0",
 }
 
 
+local function wrap(phases)
+  local access, balancer = phases.access, phases.balancer
+  local header_filter, log = phases.header_filter, phases.log
+
+  function phases.access()
+    route.enter()
+    return access()
+  end
+
+  function phases.balancer()
+    route.balance(ngx.ctx)
+    return balancer()
+  end
+
+  -- Before the plugins, so that response-transformer keeps the last word.
+  function phases.header_filter()
+    route.show(ngx.ctx)
+    return header_filter()
+  end
+
+  -- Before Kong's own, which takes the context back.
+  function phases.log()
+    route.finish(ngx.ctx)
+    return log()
+  end
+end
+
+
 local function start()
-  local modules, fault = internals.load(kong.version)
+  -- The Admin API may run where no filter does.
+  validation.relax(kong.db and kong.db.plugins and kong.db.plugins.schema, configuration.FILTER)
+
+  -- A control plane proxies nothing.
+  if kong.configuration.role == "control_plane" then
+    return
+  end
+
+  local phases = _G.Kong
+  local modules, fault = internals.load(kong.version, phases)
   if not modules then
-    -- Nothing is registered: the filter gets no answer, serves the service's own upstream and
+    -- Nothing is wrapped: the filter is not told of a bridge, serves the service's own upstream and
     -- reports `bridge-missing`.
     kong.log.err("tse-route-bridge does not start: ", fault)
     return
   end
 
-  route.register(modules)
+  configuration.init(modules)
+  hashing.init(modules)
+  peer.init(modules)
+  request_headers.init(modules)
+  route.init(modules)
+  upstreams.init(modules)
+
+  wrap(phases)
+  -- Last, because it tells the filter that the rest is there.
+  chains.wrap(modules.proxy_wasm, ffi, route.attach)
 
   local registered, err = pcall(metrics.register, Bridge.VERSION)
   if not registered then
@@ -44,9 +99,10 @@ local function start()
 end
 
 
+-- Kong builds the first filter chains after this.
 function Bridge.init_worker()
-  -- Filters exist in the http subsystem only, and a control plane proxies nothing.
-  if ngx.config.subsystem ~= "http" or kong.configuration.role == "control_plane" then
+  -- Filters exist in the http subsystem only.
+  if ngx.config.subsystem ~= "http" then
     return
   end
 
@@ -58,15 +114,9 @@ function Bridge.init_worker()
 end
 
 
-function Bridge.header_filter()
-  route.show_again(ngx.ctx)
-end
-
-
-function Bridge.log(_, conf)
-  route.note_outage(ngx.ctx)
-  if conf.prometheus then
-    metrics.count(ngx.ctx, route.outcome(ngx.ctx))
+function Bridge.header_filter(_, conf)
+  if not conf.prometheus then
+    route.do_not_count(ngx.ctx)
   end
 end
 

@@ -12,19 +12,27 @@ local type = type
 local M = {}
 
 
--- Before 3.6 a filter's property calls do not reach Lua; after 3.9 nothing is known.
-local FIRST_MINOR, LAST_MINOR = 6, 9
+-- Before 3.4 there are no filters; after 3.9 nothing is known.
+local FIRST_MINOR, LAST_MINOR = 4, 9
 
+-- `uuid` has moved between versions.
 local NEEDED = {
-  { key = "wasm", name = "kong.runloop.wasm", functions = { "enabled" } },
-  { key = "properties", name = "kong.runloop.wasm.properties",
-    functions = { "add_getter", "add_setter", "add_namespace_handlers" } },
-  { key = "balancer", name = "kong.runloop.balancer",
-    functions = { "execute", "set_host_header", "get_upstream_by_name" } },
-  { key = "balancers", name = "kong.runloop.balancer.balancers",
-    functions = { "get_balancer_by_id" } },
-  { key = "json", name = "cjson.safe", functions = { "decode" } },
+  { key = "wasm", names = { "kong.runloop.wasm" }, functions = { "enabled" } },
+  { key = "proxy_wasm", names = { "resty.wasmx.proxy_wasm" }, functions = { "new", "attach" } },
+  { key = "balancer", names = { "kong.runloop.balancer" },
+    functions = { "set_host_header", "get_upstream_by_name" } },
+  { key = "balancers", names = { "kong.runloop.balancer.balancers" },
+    functions = { "get_balancer_by_id", "create_balancer" } },
+  { key = "certificate", names = { "kong.runloop.certificate" }, functions = { "get_certificate" } },
+  { key = "tls", names = { "resty.kong.tls" }, functions = { "set_upstream_cert_and_key" } },
+  { key = "ngx_balancer", names = { "ngx.balancer" }, functions = { "recreate_request" } },
+  { key = "ngx_request", names = { "ngx.req" }, functions = { "add_header" } },
+  { key = "uuid", names = { "kong.tools.uuid", "kong.tools.utils" }, functions = { "uuid" } },
+  { key = "json", names = { "cjson.safe" }, functions = { "decode" } },
 }
+
+-- What nginx.conf calls by name.
+local PHASES = { "access", "balancer", "header_filter", "log" }
 
 
 local function is_supported(version)
@@ -34,17 +42,27 @@ local function is_supported(version)
 end
 
 
+local function load_one_of(names)
+  for _, name in ipairs(names) do
+    local found, module = pcall(require, name)
+    if found and type(module) == "table" then
+      return module, name
+    end
+  end
+end
+
+
 -- Adds what a module lacks to `missing`; returns the module, if there is one.
 local function inspect(needed, missing)
-  local found, module = pcall(require, needed.name)
-  if not found or type(module) ~= "table" then
-    missing[#missing + 1] = needed.name
+  local module, name = load_one_of(needed.names)
+  if not module then
+    missing[#missing + 1] = needed.names[1]
     return
   end
 
-  for _, name in ipairs(needed.functions) do
-    if type(module[name]) ~= "function" then
-      missing[#missing + 1] = needed.name .. "." .. name
+  for _, key in ipairs(needed.functions) do
+    if type(module[key]) ~= "function" then
+      missing[#missing + 1] = name .. "." .. key
     end
   end
 
@@ -53,24 +71,31 @@ end
 
 
 -- Returns the needed modules by key, or nil and a sentence that says what is not as it should be.
-function M.load(version)
+-- `phases` is the global table `Kong`.
+function M.load(version, phases)
   if not is_supported(version) then
     return nil, "it knows the internals of Kong 3." .. FIRST_MINOR .. " to 3." .. LAST_MINOR
                 .. ", and this is Kong " .. tostring(version)
+  end
+
+  local wasm = load_one_of(NEEDED[1].names)
+  if wasm and type(wasm.enabled) == "function" and not wasm.enabled() then
+    return nil, "Kong runs no WebAssembly filters; set KONG_WASM=on and KONG_WASM_FILTERS_PATH "
+                .. "to a directory with at least one filter"
   end
 
   local modules, missing = {}, {}
   for _, needed in ipairs(NEEDED) do
     modules[needed.key] = inspect(needed, missing)
   end
+  for _, phase in ipairs(PHASES) do
+    if type(phases) ~= "table" or type(phases[phase]) ~= "function" then
+      missing[#missing + 1] = "Kong." .. phase
+    end
+  end
 
   if #missing > 0 then
     return nil, "this Kong " .. version .. " lacks " .. table.concat(missing, ", ")
-  end
-
-  if not modules.wasm.enabled() then
-    return nil, "Kong runs no WebAssembly filters; set KONG_WASM=on and KONG_WASM_FILTERS_PATH "
-                .. "to a directory with at least one filter"
   end
 
   return modules

@@ -7,9 +7,8 @@
 -- Labels are bounded by the configuration: a rule goes by its name, or else by its weight; rules and services and routes are configured, an Upstream
 -- becomes a label when a request was really sent to it, and errors are a fixed set of words.
 --
--- There is no `tse_route_unmatched_total`: an unmatched request makes no call to the bridge, which
--- does not know which services have the filter either. It is, for a service or a route that has,
--- `kong_http_requests_total` less `kong_tse_route_requests_total`.
+-- A request counts where a chain with the filter is attached and the balancer has run: as routed where
+-- a rule matched, else as unmatched.
 
 local kong = kong
 local ngx = ngx
@@ -35,9 +34,10 @@ local REASONS = {
   ["host-failure"] = true,
   ["body-unreadable"] = true,
   ["body-unparsable"] = true,
+  ["response-buffering"] = true,
 }
 
-local requests, responses, latency, errors, info
+local requests, responses, latency, errors, unmatched, info
 local version, told
 
 
@@ -76,6 +76,9 @@ function M.register(version_of_bridge)
   errors = prometheus:counter("tse_route_errors_total",
     "Requests that did not go where tse-route decided, or for which it could not decide",
     { "reason" })
+  unmatched = prometheus:counter("tse_route_unmatched_total",
+    "Requests for which no rule of tse-route matched",
+    { "service", "route" })
 end
 
 
@@ -87,7 +90,22 @@ local function class_of(status)
 end
 
 
--- `outcome` as route.lua gives it.
+-- Labels as Kong's own metrics name them.
+local function names_of(ctx)
+  local service, route = ctx.service or {}, ctx.route or {}
+  return service.name or service.host or "", route.name or route.id or ""
+end
+
+
+local function count_unmatched(ctx)
+  local data = ctx.balancer_data
+  if unmatched and data and data.try_count > 0 then
+    unmatched:inc(1, { names_of(ctx) })
+  end
+end
+
+
+-- `outcome` as decision.lua gives it; nil where nothing matched.
 function M.count(ctx, outcome)
   -- Here rather than when the worker starts: the registry starts after this plugin.
   if info and not told then
@@ -96,7 +114,7 @@ function M.count(ctx, outcome)
   end
 
   if not outcome then
-    return
+    return count_unmatched(ctx)
   end
 
   local reason = outcome.error
@@ -109,20 +127,16 @@ function M.count(ctx, outcome)
     return
   end
 
-  local upstream = outcome.upstream or OWN
-  -- As Kong's own metrics name them.
-  local service, route = ctx.service or {}, ctx.route or {}
-  local service_name = service.name or service.host or ""
-  local route_name = route.name or route.id or ""
-
-  requests:inc(1, { rule, upstream, service_name, route_name })
-  responses:inc(1, { rule, upstream, service_name, route_name, class_of(ngx.status) })
-
+  local service, route = names_of(ctx)
+  local labels = { rule, outcome.upstream or OWN, service, route }
+  requests:inc(1, labels)
   -- An answer that Kong made itself, such as for a refused connection, says nothing about latency.
   local waited = ctx.KONG_WAITING_TIME
   if waited and waited >= 0 and kong.response.get_source() == "service" then
-    latency:observe(waited, { rule, upstream, service_name, route_name })
+    latency:observe(waited, labels)
   end
+  labels[5] = class_of(ngx.status)
+  responses:inc(1, labels)
 end
 
 

@@ -2,61 +2,62 @@
 --
 -- Where nginx answers by itself, such as with 502 for a refused connection, no filter is called, so
 -- that it would never learn of a dead upstream. The log phase notes such a request under the circuit
--- breaker that the filter's decision named, and the filter fetches the counts of its configuration
--- before the next decision that a circuit breaker has a say in.
+-- breaker that the filter's decision named, and the next request of the same chain tells the filter.
 
+local configuration = require "kong.plugins.tse-route-bridge.configuration"
+
+local concat = table.concat
 local pairs = pairs
-local tonumber = tonumber
+local sort = table.sort
 
 
 local M = {}
 
 
--- A worker has as many circuit breakers as its configurations have upstreams; those of configurations
--- that are gone are never fetched.
-local MAX_CONFIGURATIONS = 256
-
-local counts, configurations = {}, 0
+-- configuration -> circuit breaker -> failed requests
+local counts = {}
 
 
--- `breaker` is the number of the configuration and that of the circuit breaker: `7.2`.
+-- `breaker` is the number of the configuration and that of the circuit breaker: `7-1f.2`.
 function M.note(breaker)
-  local configuration, number = breaker:match("^(%d+)%.(%d+)$")
-  if not configuration then
+  local id = breaker:match("^([^.]+)%.[^.]+$")
+  -- Nobody would ask for those of a configuration that is gone.
+  if not id or not configuration.is_known(id) then
     return
   end
 
-  local of_configuration = counts[configuration]
+  local of_configuration = counts[id]
   if not of_configuration then
-    if configurations >= MAX_CONFIGURATIONS then
-      counts, configurations = {}, 0
+    for old in pairs(counts) do
+      if not configuration.is_known(old) then
+        counts[old] = nil
+      end
     end
     of_configuration = {}
-    counts[configuration] = of_configuration
-    configurations = configurations + 1
+    counts[id] = of_configuration
   end
-  of_configuration[number] = (of_configuration[number] or 0) + 1
+  of_configuration[breaker] = (of_configuration[breaker] or 0) + 1
 end
 
 
--- The counts of a configuration as `number=count`, separated by commas; nil if nothing has failed.
--- What is taken is not counted again.
-function M.take(configuration)
-  local of_configuration = counts[configuration]
-  if not of_configuration then
-    return
+-- The counts of the configurations `ids` (keys) as `breaker=count`, separated by commas; nil if nothing
+-- has failed. What is taken is not counted again.
+function M.take(ids)
+  local list
+  for id in pairs(ids) do
+    local of_configuration = counts[id]
+    if of_configuration then
+      counts[id] = nil
+      list = list or {}
+      for breaker, count in pairs(of_configuration) do
+        list[#list + 1] = breaker .. "=" .. count
+      end
+    end
   end
-
-  counts[configuration] = nil
-  configurations = configurations - 1
-  local pairs_of = {}
-  for number, count in pairs(of_configuration) do
-    pairs_of[#pairs_of + 1] = number .. "=" .. count
+  if list then
+    sort(list)
+    return concat(list, ",")
   end
-  table.sort(pairs_of, function(a, b)
-    return tonumber(a:match("^%d+")) < tonumber(b:match("^%d+"))
-  end)
-  return table.concat(pairs_of, ",")
 end
 
 

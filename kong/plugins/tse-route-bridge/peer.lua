@@ -1,13 +1,14 @@
--- Where a request goes: to another Upstream, and back.
+-- Sends a request to another Upstream, in Kong's balancer phase.
 --
--- Kong has run its balancer once before the filter decides. Going elsewhere means to run it again for
--- another host, in the state in which Kong itself starts it, and to give up the first peer only when
--- the second is certain. All of this runs inside a call from the filter, where Lua must not yield;
--- an attempt to yield is an error there, and errors leave the request where it was.
---
--- One thing cannot be taken back: the client certificate of an Upstream. The balancer puts it on the
--- connection, and Kong has no call to remove it, so a request that leaves an Upstream with a
--- certificate for one without still presents it. A certificate of the service is never touched.
+-- Kong has run its balancer in the access phase, for the service's own upstream, and is about to
+-- connect to the peer that it found. Going elsewhere means to put another peer in its place, as that
+-- run would have left it, and to give up the first one only when the second is certain. Retries are
+-- Kong's own again: they read what is put here.
+
+local complaints = require "kong.plugins.tse-route-bridge.complaints"
+local hashing = require "kong.plugins.tse-route-bridge.hashing"
+local upstreams = require "kong.plugins.tse-route-bridge.upstreams"
+
 
 local ngx = ngx
 local pcall = pcall
@@ -17,38 +18,11 @@ local tostring = tostring
 local M = {}
 
 
--- What `ctx.balancer_data` says about the destination and the peer. The rest of it (timeouts, the
--- number of retries, `preserve_host`, the scheme) belongs to the service and stays.
-local FIELDS = {
-  "type", "host", "port",           -- the destination
-  "ip", "hostname",                 -- the peer
-  "balancer", "balancer_handle", "upstream",
-  "hash_value",
-  "hash_cookie",                    -- a cookie that the response is to set, for the next request's hash
-}
-
-
-local balancer, balancers
+local set_upstream_cert_and_key
 
 
 function M.init(modules)
-  balancer, balancers = modules.balancer, modules.balancers
-end
-
-
-local function remember(data)
-  local peer = {}
-  for i = 1, #FIELDS do
-    peer[FIELDS[i]] = data[FIELDS[i]]
-  end
-  return peer
-end
-
-
-local function put(data, peer)
-  for i = 1, #FIELDS do
-    data[FIELDS[i]] = peer[FIELDS[i]]
-  end
+  set_upstream_cert_and_key = modules.tls.set_upstream_cert_and_key
 end
 
 
@@ -63,106 +37,61 @@ local function release(handle)
 end
 
 
--- Makes `destination` the request's, and picks a peer there unless it names one.
--- Returns true, or nil, an error code and what happened; then nothing has changed.
-local function go(data, destination, ctx)
-  if not data.ip then
-    -- Kong 3.6 and 3.7 call the filter before their balancer, which will go where this points.
-    put(data, destination)
-    return true
-  end
-
-  local before = remember(data)
-  local host_header = ngx.var.upstream_host
-  put(data, destination)
-
-  local ran, ok, err, status = true, true, nil, nil
-  if not destination.ip then
-    ran, ok, err, status = pcall(balancer.execute, data, ctx)
-  end
-  if ran and ok then
-    -- Honours `preserve_host`; otherwise computes the Host header from the new peer.
-    ran, ok, err = pcall(balancer.set_host_header, data, ngx.var.upstream_scheme, host_header)
-  end
-
-  if ran and ok then
-    release(before.balancer_handle)
-    return true
-  end
-
-  release(data.balancer_handle)
-  put(data, before)
-  if ngx.var.upstream_host ~= host_header then
-    ngx.var.upstream_host = host_header
-  end
-
-  if not ran then
-    err = ok
-  end
-  return nil, status == 503 and "no-healthy-target" or "bridge-failure", tostring(err)
-end
-
-
--- Sends the request to the Upstream `name`.
--- Returns true, or nil, an error code and what happened; then nothing has changed.
-function M.switch(ctx, name)
-  local data = ctx.balancer_data
-  if not data or data.try_count ~= 0 then
-    return nil, "bridge-failure", "the request is not waiting for its upstream"
-  end
-
-  if data.host == name and data.balancer then
-    return true
-  end
-
-  local found, upstream, err = pcall(balancer.get_upstream_by_name, name)
-  if not found or err then
-    return nil, "bridge-failure", tostring(err or upstream)
-  end
-  if not upstream then
-    return nil, "unknown-upstream", "there is no Upstream of this name"
-  end
-
-  -- These two would fail in `execute` as well, but not without harm. A worker that does not have the
-  -- Upstream's balancer yet would build it there, which yields for DNS, and an attempt that breaks
-  -- off keeps Kong from ever building it. And the Upstream's client certificate would be put on the
-  -- connection before its targets are looked at.
-  local pool = balancers.get_balancer_by_id(upstream.id)
-  if not pool then
-    return nil, "no-healthy-target", "this worker has not built the Upstream's balancer yet"
-  end
-  if not pool.healthy then
-    return nil, "no-healthy-target", "the Upstream has no healthy target"
-  end
-
-  return go(data, { type = "name", host = name, port = data.port }, ctx)
-end
-
-
--- What it takes to come back to where the request goes now; nil if it goes nowhere.
-function M.origin(ctx)
-  local data = ctx.balancer_data
-  if not data then
+-- A certificate of the service goes before that of an Upstream, as in Kong. That of the Upstream which
+-- the request leaves cannot be taken from the connection again, only replaced.
+local function present_certificate(ctx, data, name, certificate)
+  if ctx.service and ctx.service.client_certificate then
     return
   end
 
-  local origin = remember(data)
-  if origin.balancer then
-    -- Its handle is released when the request leaves, so coming back takes a new peer. A known hash
-    -- value leads to the same target again.
-    origin.ip, origin.hostname, origin.balancer_handle = nil, nil, nil
+  if certificate then
+    local ok, err = set_upstream_cert_and_key(certificate.cert, certificate.key)
+    if not ok then
+      complaints.report("certificate " .. name, "the client certificate of upstream \"" .. name
+                        .. "\" cannot be used: " .. tostring(err))
+    end
+  elseif data.upstream and data.upstream.client_certificate then
+    complaints.report("certificate " .. name, "requests that leave upstream \"" .. data.upstream.name
+                      .. "\" for \"" .. name .. "\" present the client certificate of the former, "
+                      .. "which Kong cannot take back; give the latter one of its own")
   end
-  return origin
 end
 
 
--- Sends the request back to where `origin` was taken. Returns as `switch` does.
-function M.go_back(ctx, origin)
+-- Sends the request to the Upstream `name`. Returns nil, or an error code and what happened; then
+-- nothing has changed.
+function M.switch(ctx, chain, name)
   local data = ctx.balancer_data
-  if data.host == origin.host and data.balancer == origin.balancer then
-    return true
+  if data.host == name and data.balancer then
+    return
   end
-  return go(data, origin, ctx)
+
+  local upstream, pool, certificate = upstreams.find(chain, name)
+  if not upstream then
+    return "unknown-upstream", "there is no Upstream of this name"
+  end
+  if not pool then
+    return "no-healthy-target", "this worker has not built the Upstream's balancer yet"
+  end
+  if not pool.healthy then
+    return "no-healthy-target", "the Upstream has no healthy target"
+  end
+
+  local hash_value, cookie = hashing.value(upstream, ctx)
+  -- From the cache only: Kong renews names in a timer of its own.
+  local ip, port, hostname, handle = pool:getPeer(true, nil, hash_value)
+  if not ip then
+    return "no-healthy-target", "its balancer gives no target: " .. tostring(port)
+  end
+
+  if data.scheme == "https" or data.scheme == "grpcs" then
+    present_certificate(ctx, data, name, certificate)
+  end
+  release(data.balancer_handle)
+  data.type, data.host, data.ip, data.port = "name", name, ip, port
+  data.hostname = upstream.host_header or hostname or ip
+  data.balancer, data.upstream, data.balancer_handle = pool, upstream, handle
+  data.hash_value, data.hash_cookie = hash_value, cookie
 end
 
 

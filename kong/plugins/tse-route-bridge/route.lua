@@ -1,25 +1,28 @@
--- The properties that the filter and the bridge share, and what a decision does.
+-- A request's way through the bridge, phase by phase.
 --
---   kong.tse_route.bridge   (get)  the version of this protocol
---   kong.tse_route.route    (set)  a decision as JSON; `{}` takes back an earlier one of the request
---   kong.tse_route.result   (get)  what became of it: routed, own, none, or an error's code
---   kong.tse_route.failures.<number of a configuration>
---                           (get)  failed requests that no filter was called for (outages.lua)
---   kong.service.upstream   (set)  Kong's own, made to work; for other filters
+--   access          A client's own internal headers are taken away, before any plugin runs.
+--   (attaching)     When all plugins have run and no filter has: the chain's own headers are taken
+--                   away, its Upstreams brought into memory, failures told.
+--   (filters)       The filter decides, and sets one request header.
+--   balancer        The decision is read and followed, before Kong connects.
+--   header_filter   The response says what was done.
+--   log             Metrics; failures are noted.
 --
--- A setter that raises an error or returns a falsy first value traps the filter, which breaks every
--- request that it has at hand. So they always succeed, and the result is a property of its own. They
--- never return a constant either: a second set would be refused.
+-- In the last three nothing may yield.
 
+local chains = require "kong.plugins.tse-route-bridge.chains"
 local complaints = require "kong.plugins.tse-route-bridge.complaints"
 local decisions = require "kong.plugins.tse-route-bridge.decision"
+local metrics = require "kong.plugins.tse-route-bridge.metrics"
 local outages = require "kong.plugins.tse-route-bridge.outages"
 local peer = require "kong.plugins.tse-route-bridge.peer"
+local request_headers = require "kong.plugins.tse-route-bridge.request_headers"
+local upstreams = require "kong.plugins.tse-route-bridge.upstreams"
 
 
 local kong = kong
 local ngx = ngx
-local pairs = pairs
+local ipairs = ipairs
 local pcall = pcall
 local tostring = tostring
 
@@ -27,252 +30,237 @@ local tostring = tostring
 local M = {}
 
 
-local PROTOCOL = "1"
-local STATE = "tse_route_bridge"   -- the key in ngx.ctx
-local NO_DECISION = { headers = {} }
-local FAILED = { error = "bridge-failure", headers = {} }
+-- The request headers between filter and bridge, with the variables of nginx that hold them.
+local DECISION, DECISION_VARIABLE = "x-tse-route-decision", "http_x_tse_route_decision"
+local FAILURES, FAILURES_VARIABLE = "x-tse-route-failures", "http_x_tse_route_failures"
 
-local json
+-- A response header between bridge and filter: why a decision was not followed. The filter takes it
+-- away.
+local UNFOLLOWED = "x-tse-route-unfollowed"
 
+-- Keys in ngx.ctx.
+local CHAIN, OUTCOME, TOLD = "tse_route_chain", "tse_route_outcome", "tse_route_told"
 
--- What the bridge knows about a request:
---   decision   the filter's last, or NO_DECISION
---   origin     the way back to the service's own upstream
---   upstream   the Upstream that the request has been sent to; nil for the service's own
---   error      why that is not what was decided
---   headers    the response headers that have been set
-local function state_of(ctx)
-  local state = ctx[STATE]
-  if not state then
-    state = { decision = NO_DECISION, origin = peer.origin(ctx), headers = {} }
-    ctx[STATE] = state
-  end
-  return state
-end
+local json, set_host_header, recreate_request
 
 
-local function result_of(state)
-  if state.error then
-    return state.error
-  elseif not state.decision.rule then
-    return "none"
-  end
-  return state.upstream and "routed" or "own"
-end
-
-
-local function complain(name, code, detail)
-  -- Other filters may have the name from a request: it must not forge log lines.
-  local shown = tostring(name):sub(1, 200):gsub("%c", "?")
-  complaints.report(shown, "upstream \"" .. shown .. "\" is not used (" .. code .. "): " .. detail)
-end
-
-
--- What the request's response and log are to say, by kind of decision.SHOWN.
-local function shown_of(state)
-  local decision = state.decision
-  return {
-    rule = decision.rule,
-    upstream = state.upstream,
-    name = decision.rule and decision.name,
-    error = state.error,
-  }
-end
-
-
--- Set here, response headers also reach the client on an answer that nginx makes itself, such as the
--- 502 for a refused connection.
-local function show_in_headers(state, shown)
-  local wanted, kinds = {}, decisions.SHOWN
-  for i = 1, #kinds do
-    local name = state.decision.headers[kinds[i]]
-    if name then
-      wanted[name] = shown[kinds[i]]
-    end
-  end
-
-  for name in pairs(state.headers) do
-    if not wanted[name] then
-      ngx.header[name] = nil
-    end
-  end
-  for name, value in pairs(wanted) do
-    ngx.header[name] = value
-  end
-  state.headers = wanted
-end
-
-
-local function publish(state)
-  local shown, shared, kinds = shown_of(state), kong.ctx.shared, decisions.SHOWN
-  show_in_headers(state, shown)
-  for i = 1, #kinds do
-    shared["tse_route_" .. kinds[i]] = shown[kinds[i]]
-  end
-end
-
-
--- Takes the request back to the service's own upstream, if it has left. Returns an error's code if
--- there is no way back; then the request goes where it went before.
-local function go_home(ctx, state)
-  if not state.upstream then
-    return
-  end
-
-  local ok, code, detail = peer.go_back(ctx, state.origin)
-  if not ok then
-    complain(state.origin.host, code, detail)
-    return code
-  end
-  state.upstream = nil
-end
-
-
--- Sends the request where the decision says. Returns an error's code if it goes elsewhere, or if the
--- filter reports one.
-local function follow(ctx, state, decision)
-  if not (decision.rule and decision.upstream) then
-    local code = go_home(ctx, state)
-    return decision.error or code
-  end
-
-  local ok, code, detail = peer.switch(ctx, decision.upstream)
-  if ok then
-    state.upstream = decision.upstream
-    return
-  end
-  complain(decision.upstream, code, detail)
-  go_home(ctx, state)
-  return code
-end
-
-
-local function carry_out(ctx, decision)
-  local state = state_of(ctx)
-  state.error = follow(ctx, state, decision)
-
-  -- Where there was no way back, the decision that brought the request there still explains it.
-  if decision.rule or not state.upstream then
-    state.decision = decision
-  end
-  publish(state)
-end
-
-
-local function decide(ctx, message)
-  local decision = decisions.of(message, json)
-  if not decision then
-    complaints.report("(message)", "a decision of the filter cannot be read; filter and bridge are "
-                      .. "perhaps not of the same release")
-  end
-  carry_out(ctx, decision or FAILED)
-end
-
-
-local function set_route(_, _, ctx, message)
-  local ran, err = pcall(decide, ctx, message)
-  if not ran then
-    complaints.report("(bridge)", tostring(err))
-    pcall(carry_out, ctx, FAILED)
-  end
-  return true, nil, false
-end
-
-
-local function get_result(_, _, ctx)
-  local state = ctx[STATE]
-  if not state then
-    return false
-  end
-  return true, result_of(state), false
-end
-
-
-local function get_failures(_, _, _, configuration)
-  local failures = outages.take(configuration)
-  return failures ~= nil, failures, false
-end
-
-
-local function set_failures()
-  return true, nil, false
-end
-
-
--- Another filter's choice overrides a decision of tse-route that came before it, and is what a later
--- one starts from, as if the service had been configured so.
-local function choose_upstream(ctx, name)
-  local ok, code, detail = peer.switch(ctx, name)
-  if not ok then
-    complain(name, code, detail)
-    kong.ctx.shared.tse_route_error = code
-    return
-  end
-
-  local state = ctx[STATE]
-  if state then
-    state.decision, state.upstream, state.error = NO_DECISION, nil, nil
-    publish(state)
-    ctx[STATE] = nil
-  end
-end
-
-
-local function set_service_upstream(_, _, ctx, name)
-  local ran, err = pcall(choose_upstream, ctx, name)
-  if not ran then
-    complaints.report("(bridge)", tostring(err))
-  end
-  return true, nil, false
-end
-
-
-function M.register(modules)
+function M.init(modules)
   json = modules.json
-  peer.init(modules)
-
-  local properties = modules.properties
-  properties.add_setter("kong.tse_route.route", set_route)
-  properties.add_getter("kong.tse_route.result", get_result)
-  properties.add_namespace_handlers("kong.tse_route.failures", get_failures, set_failures)
-  properties.add_setter("kong.service.upstream", set_service_upstream)
-  -- Last, because it tells the filter that the others are there.
-  properties.add_getter("kong.tse_route.bridge", function()
-    return true, PROTOCOL, true
-  end)
+  set_host_header = modules.balancer.set_host_header
+  recreate_request = modules.ngx_balancer.recreate_request
 end
 
 
--- An upstream's own header of the same name is added to those set above, not replaced by them, and a
--- client would see both. This leaves the truth alone, and no such header where there is nothing to
--- say.
-function M.show_again(ctx)
-  local state = ctx[STATE]
-  if not state then
+-- No error of the bridge may become a request's.
+local function guarded(run, ...)
+  local ok, err = pcall(run, ...)
+  if not ok then
+    complaints.report("(bridge)", tostring(err))
+  end
+end
+
+
+-- No plugin has run.
+function M.enter()
+  request_headers.clear(DECISION, DECISION_VARIABLE)
+  request_headers.clear(FAILURES, FAILURES_VARIABLE)
+end
+
+
+local function prepare(ctx, chain)
+  for _, name in ipairs(chain.headers) do
+    local variable = chain.variables[name]
+    request_headers.clear(name, variable)
+  end
+
+  if chain.has_breaker then
+    local failures = outages.take(chain.ids)
+    if failures then
+      ngx.req.set_header(FAILURES, failures)
+      ctx[TOLD] = true
+    end
+  end
+
+  upstreams.prepare(chain)
+end
+
+
+-- All plugins have run, and no filter has.
+function M.attach(ctx, chain)
+  if not chain.variables then
+    chain.variables = {}
+    for _, name in ipairs(chain.headers) do
+      chain.variables[name] = request_headers.variable_of(name)
+    end
+  end
+  ctx[CHAIN] = chain
+  chains.enter()
+  guarded(prepare, ctx, chain)
+end
+
+
+-- For other plugins, such as those that write logs.
+local function publish(outcome)
+  if outcome.share then
+    local shared = kong.ctx.shared
+    shared.tse_route_rule = outcome.rule
+    shared.tse_route_upstream = outcome.upstream
+    shared.tse_route_name = outcome.name
+    shared.tse_route_error = outcome.error
+  end
+end
+
+
+local function route_name(ctx)
+  local route = ctx.route or {}
+  return tostring(route.name or route.id)
+end
+
+
+-- A plugin that has a `response` phase makes Kong ask the upstream inside its access phase, before any
+-- filter has run. There is no decision to follow.
+local function say_too_early(ctx, chain)
+  complaints.report("response phase " .. route_name(ctx), "route \"" .. route_name(ctx)
+           .. "\": a plugin that buffers responses (one with a `response` phase) makes Kong ask the "
+           .. "upstream before filters run, so that tse-route decides nothing there")
+  chain.too_early = chain.too_early or decisions.failure("response-buffering", chain.error_header)
+  return chain.too_early
+end
+
+
+-- Returns the outcome; nil where nothing matched.
+local function follow(ctx, chain, message)
+  local decision = decisions.of(message, json)
+  if not decision or not chain.ids[decision.id] then
+    complaints.report("(message)", "a decision of the filter cannot be read; filter and bridge are perhaps not "
+             .. "of the same release")
+    return decisions.failure("bridge-failure", chain.error_header)
+  end
+
+  if decision.error then
+    return decisions.outcome(decision)
+  elseif not decision.rule then
     return
   end
 
-  for _, name in pairs(state.decision.headers) do
-    ngx.header[name] = state.headers[name]
+  if decision.tag then
+    ngx.req.set_header(decision.tag.name, decision.tag.value)
+  elseif decision.destination then
+    local code, detail = peer.switch(ctx, chain, decision.destination)
+    if code then
+      complaints.report(decision.destination, "upstream \"" .. decision.destination .. "\" is not used ("
+               .. code .. "): " .. detail)
+      -- Changes of request headers are for the upstream that was chosen, not for this one.
+      return decisions.outcome(decision, code)
+    end
+  end
+
+  if decision.changes then
+    request_headers.change(decision.changes)
+  end
+  return decisions.outcome(decision)
+end
+
+
+-- nginx has written the request for the upstream before this phase, so it must be written once more.
+-- Setting a Host header that differs does so.
+local function rewrite_request(ctx)
+  local var, data = ngx.var, ctx.balancer_data
+  local before = var.upstream_host
+  local ok, err = set_host_header(data, var.upstream_scheme, before, true)
+  if ok and var.upstream_host == before then
+    ok, err = recreate_request()
+  end
+  if not ok then
+    complaints.report("(bridge)", "the request cannot be written anew: " .. tostring(err))
   end
 end
 
 
--- Notes a request that failed where its decision took it, if no filter was called for the answer.
-function M.note_outage(ctx)
-  local state = ctx[STATE]
-  local breaker = state and not state.error and state.decision.breaker
-  if breaker and kong.response.get_source() == "error" then
-    outages.note(breaker)
+local function balance(ctx, chain)
+  if ctx.buffered_proxying then
+    ctx[OUTCOME] = say_too_early(ctx, chain)
+    publish(ctx[OUTCOME])
+    return
+  end
+
+  local message = ngx.var[DECISION_VARIABLE]
+  if not message and not ctx[TOLD] then
+    return
+  end
+
+  if message then
+    ngx.req.clear_header(DECISION)
+    local ran, outcome = pcall(follow, ctx, chain, message)
+    if not ran then
+      complaints.report("(bridge)", tostring(outcome))
+      outcome = decisions.failure("bridge-failure", chain.error_header)
+    end
+    if outcome then
+      ctx[OUTCOME] = outcome
+      publish(outcome)
+    end
+  end
+  if ctx[TOLD] then
+    ngx.req.clear_header(FAILURES)
+  end
+  rewrite_request(ctx)
+end
+
+
+-- Kong is about to connect, for the first time or again.
+function M.balance(ctx)
+  local chain, data = ctx[CHAIN], ctx.balancer_data
+  if chain and data and data.try_count == 0 then
+    guarded(balance, ctx, chain)
   end
 end
 
 
--- What became of a request, for the log phase: rule, upstream and error, each nil if there is none;
--- nil if the filter decided nothing.
-function M.outcome(ctx)
-  local state = ctx[STATE]
-  return state and shown_of(state)
+local function show(ctx, outcome)
+  local header, shown = ngx.header, outcome.shown
+  for i = 1, #shown do
+    header[shown[i].name] = shown[i].value
+  end
+
+  if outcome.breaker then
+    -- The filter is called only for an answer of the upstream.
+    header[UNFOLLOWED] = not ctx.KONG_UNEXPECTED and outcome.error or nil
+  end
+end
+
+
+-- An upstream's own header of the same name is replaced, so that a client sees the truth alone.
+function M.show(ctx)
+  local outcome = ctx[OUTCOME]
+  if outcome then
+    guarded(show, ctx, outcome)
+  end
+end
+
+
+-- An instance of the plugin does without metrics here.
+function M.do_not_count(ctx)
+  ctx.tse_route_uncounted = true
+end
+
+
+local function finish(ctx)
+  local outcome = ctx[OUTCOME]
+  if outcome and outcome.breaker and not outcome.error and kong.response.get_source() == "error" then
+    outages.note(outcome.breaker)
+  end
+  if not ctx.tse_route_uncounted then
+    metrics.count(ctx, outcome)
+  end
+end
+
+
+function M.finish(ctx)
+  if ctx[CHAIN] then
+    chains.leave()
+    guarded(finish, ctx)
+  end
 end
 
 

@@ -4,7 +4,8 @@ local check = require "check"
 local message = require "message"
 local Gateway = require "standin.gateway"
 
-local ROUTE, RESULT = "kong.tse_route.route", "kong.tse_route.result"
+
+local NAMES = { "stable", "canary", "beta", "empty", "nowhere" }
 
 
 local function counting_gateway()
@@ -16,7 +17,7 @@ local function counting_gateway()
     })
   end
   gateway:add_upstream("empty", { targets = {} })
-  return gateway
+  return gateway, gateway:plan(message.config(NAMES))
 end
 
 
@@ -31,113 +32,75 @@ end
 
 return {
   { "a switch moves the count to the new Upstream", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
+    local gateway, plan = counting_gateway()
+    local request = gateway:request({ plan = plan })
     check.equal(counts(gateway), { 1, 0, 0 })
-    request:set(ROUTE, message.route("22", "canary"))
+    request:decide(message.route(plan, "22", "canary"))
+    request:connect()
     check.equal(counts(gateway), { 0, 1, 0 })
     request:finish()
     check.equal(counts(gateway), { 0, 0, 0 })
   end },
 
-  { "two switches count once", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
-    request:set(ROUTE, message.route("22", "canary"))
-    request:set(ROUTE, message.route("30", "beta"))
-    check.equal(counts(gateway), { 0, 0, 1 })
-    request:finish()
-    check.equal(counts(gateway), { 0, 0, 0 })
-  end },
-
-  { "the same decision twice counts once and keeps the peer", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
-    request:set(ROUTE, message.route("22", "canary"))
-    local peer = request:destination()
-    request:set(ROUTE, message.route("22", "canary"))
-    check.equal(request:destination(), peer)
-    check.equal(counts(gateway), { 0, 1, 0 })
-    request:finish()
-    check.equal(counts(gateway), { 0, 0, 0 })
-  end },
-
-  { "back to the service's own Upstream counts there again", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
-    request:set(ROUTE, message.route("22", "canary"))
-    request:set(ROUTE, message.NONE)
-    check.equal(counts(gateway), { 1, 0, 0 })
-    request:finish()
-    check.equal(counts(gateway), { 0, 0, 0 })
-    check.equal(#gateway:pool("stable").reports, 1)
-  end },
-
-  { "an unknown Upstream leaves the first handle counted once", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
-    local handle = request.ctx.balancer_data.balancer_handle
-    request:set(ROUTE, message.route("22", "nowhere"))
-    check.equal(request.ctx.balancer_data.balancer_handle, handle)
-    check.equal(counts(gateway), { 1, 0, 0 })
-    request:finish()
-    check.equal(counts(gateway), { 0, 0, 0 })
-  end },
-
-  { "an Upstream without a target leaves the first handle counted once", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
-    request:set(ROUTE, message.route("22", "empty"))
-    check.equal(request:get(RESULT), "no-healthy-target")
-    check.equal(counts(gateway), { 1, 0, 0 })
-    request:finish()
-    check.equal(counts(gateway), { 0, 0, 0 })
-  end },
-
-  { "a second handle is released when the Host header cannot be set", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
-    gateway.set_host_header_throws = "no variable"
-    request:set(ROUTE, message.route("22", "canary"))
-    gateway.set_host_header_throws = nil
-    check.equal(request:get(RESULT), "bridge-failure")
-    check.equal(counts(gateway), { 1, 0, 0 })
-    check.equal(request:destination(), "10.0.1.1:80 10.0.1.1")
-    request:finish()
-    check.equal(counts(gateway), { 0, 0, 0 })
+  { "an Upstream that cannot be used leaves the first handle counted once", function()
+    for _, name in ipairs({ "nowhere", "empty" }) do
+      local gateway, plan = counting_gateway()
+      local request = gateway:request({ plan = plan })
+      local handle = request.ctx.balancer_data.balancer_handle
+      request:decide(message.route(plan, "22", name))
+      request:connect()
+      check.equal(request.ctx.balancer_data.balancer_handle, handle)
+      check.equal(counts(gateway), { 1, 0, 0 })
+      request:finish()
+      check.equal(counts(gateway), { 0, 0, 0 })
+    end
   end },
 
   { "a handle that cannot be released does not fail the request", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
+    local gateway, plan = counting_gateway()
+    local request = gateway:request({ plan = plan })
     request.ctx.balancer_data.balancer_handle.release = function()
       error("the target is gone")
     end
-    request:set(ROUTE, message.route("22", "canary"))
-    check.equal(request:get(RESULT), "routed")
+    request:decide(message.route(plan, "22", "canary"))
+    check.equal(request:connect().ctx.balancer_data.host, "canary")
     check.equal(gateway:pool("canary").connections(), 1)
   end },
 
+  { "a Host header that cannot be set leaves the count where the request goes", function()
+    local gateway, plan = counting_gateway()
+    local request = gateway:request({ plan = plan })
+    request:decide(message.route(plan, "22", "canary"))
+    gateway.set_host_header_throws = "no variable"
+    request:connect()
+    gateway.set_host_header_throws = nil
+    check.equal(counts(gateway), { 0, 1, 0 })
+    check.contains(gateway.log[1], "no variable")
+    request:finish()
+    check.equal(counts(gateway), { 0, 0, 0 })
+  end },
+
   { "retries after a switch count once", function()
-    local gateway = counting_gateway()
-    local request = gateway:request()
-    request:set(ROUTE, message.route("22", "canary"))
+    local gateway, plan = counting_gateway()
+    local request = gateway:request({ plan = plan })
+    request:decide(message.route(plan, "22", "canary"))
     request:finish({ refused = 2, status = 502 })
     check.equal(counts(gateway), { 0, 0, 0 })
   end },
 
   { "many concurrent requests leave nothing behind", function()
-    local gateway = counting_gateway()
+    local gateway, plan = counting_gateway()
     local decisions = {
-      message.route("22", "canary"), message.route("22", "beta"), message.route("22", "stable"),
-      message.route("22", "nowhere"), message.route("22", "empty"), message.route("22"), message.NONE,
+      message.route(plan, "22", "canary"), message.route(plan, "22", "beta"),
+      message.route(plan, "22", "stable"), message.route(plan, "22", "nowhere"),
+      message.route(plan, "22", "empty"), message.route(plan, "22"), message.none(plan),
     }
     local requests = {}
     for i = 1, 490 do
-      local request = gateway:request()
-      request:set(ROUTE, decisions[i % 7 + 1])
-      request:set(ROUTE, decisions[math.floor(i / 7) % 7 + 1])
-      requests[i] = request
+      local request = gateway:request({ plan = plan })
+      request:decide(decisions[i % 7 + 1])
+      request:decide(decisions[math.floor(i / 7) % 7 + 1])
+      requests[i] = request:connect()
     end
     local open = counts(gateway)
     check.equal(open[1] + open[2] + open[3], 490)

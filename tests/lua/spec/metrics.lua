@@ -4,7 +4,7 @@ local check = require "check"
 local message = require "message"
 local Gateway = require "standin.gateway"
 
-local ROUTE, UPSTREAM = "kong.tse_route.route", "kong.service.upstream"
+local LABELS = 'service="shop",route="shop-route"'
 
 
 local function new_gateway(options)
@@ -12,14 +12,19 @@ local function new_gateway(options)
   local gateway = Gateway.started(options)
   gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
   gateway:add_upstream("canary", { targets = { "10.0.0.2:80" } })
+  gateway.plan_of_test = gateway:plan(message.config({ "canary", "nowhere" }))
   return gateway
 end
 
 
-local function serve(gateway, sent, options)
-  local request = gateway:request(options and options.request)
-  if sent then
-    request:set(ROUTE, sent)
+-- fields: of a decision; nil: nothing matched
+local function serve(gateway, fields, options)
+  local plan = gateway.plan_of_test
+  local of_request = options and options.request or {}
+  of_request.plan = plan
+  local request = gateway:request(of_request)
+  if fields then
+    request:decide(message.of(plan, fields))
   end
   request:finish(options)
 end
@@ -33,6 +38,7 @@ return {
       tse_route_responses_total = "counter",
       tse_route_upstream_latency_ms = "histogram",
       tse_route_errors_total = "counter",
+      tse_route_unmatched_total = "counter",
       tse_route_bridge_info = "gauge",
     })
     for name in pairs(registry.kinds) do
@@ -55,8 +61,8 @@ return {
 
   { "a routed request", function()
     local gateway = new_gateway()
-    serve(gateway, message.route("22", "canary"), { status = 204, waited = 37 })
-    serve(gateway, message.route("22", "canary"), { status = 503, waited = 0 })
+    serve(gateway, { rule = "22", upstream = "canary" }, { status = 204, waited = 37 })
+    serve(gateway, { rule = "22", upstream = "canary" }, { status = 503, waited = 0 })
     local labels = 'rule="22",upstream="canary",service="shop",route="shop-route"'
     check.equal(gateway.registry.series, {
       ["kong_tse_route_requests_total{" .. labels .. "}"] = 2,
@@ -68,7 +74,7 @@ return {
 
   { "the service's own upstream", function()
     local gateway = new_gateway()
-    serve(gateway, message.route("22"), { status = 404 })
+    serve(gateway, { rule = "22" }, { status = 404 })
     local labels = 'rule="22",upstream="(own)",service="shop",route="shop-route"'
     check.equal(gateway.registry.series["kong_tse_route_requests_total{" .. labels .. "}"], 1)
     check.equal(gateway.registry.series["kong_tse_route_responses_total{" .. labels
@@ -77,7 +83,7 @@ return {
 
   { "services and routes without names are labelled as Kong's own metrics do", function()
     local gateway = new_gateway()
-    serve(gateway, message.route("22", "canary"), {
+    serve(gateway, { rule = "22", upstream = "canary" }, {
       request = { service = { host = "stable", port = 80 }, route = { id = "route-id" } },
     })
     check.equal(gateway.registry.series['kong_tse_route_requests_total{rule="22",upstream="canary",'
@@ -86,7 +92,7 @@ return {
 
   { "an error counts, and the request counts where it was served", function()
     local gateway = new_gateway()
-    serve(gateway, message.route("22", "nowhere"))
+    serve(gateway, { rule = "22", upstream = "nowhere" })
     check.equal(gateway.registry.series['kong_tse_route_errors_total{reason="unknown-upstream"}'], 1)
     check.equal(gateway.registry.series['kong_tse_route_requests_total{rule="22",upstream="(own)",'
                                         .. 'service="shop",route="shop-route"}'], 1)
@@ -94,7 +100,7 @@ return {
 
   { "an error that the filter reports counts alone", function()
     local gateway = new_gateway()
-    serve(gateway, message.of({ error = "invalid-config" }))
+    serve(gateway, { error = "invalid-config" })
     check.equal(gateway.registry.series, {
       ['kong_tse_route_errors_total{reason="invalid-config"}'] = 1,
     })
@@ -102,46 +108,52 @@ return {
 
   { "the reasons of errors are a fixed set of words", function()
     for _, reason in ipairs({ "unknown-upstream", "no-healthy-target", "bridge-failure",
-                              "invalid-config", "host-failure", "body-unreadable", "body-unparsable" })
+                              "invalid-config", "host-failure", "body-unreadable", "body-unparsable",
+                              "response-buffering" })
     do
       local gateway = new_gateway()
-      serve(gateway, message.of({ error = reason }))
+      serve(gateway, { error = reason })
       check.equal(gateway.registry.series, {
         ['kong_tse_route_errors_total{reason="' .. reason .. '"}'] = 1,
       })
     end
   end },
 
-  { "the last decision of a request counts", function()
+  { "requests that no rule matches", function()
     local gateway = new_gateway()
-    local request = gateway:request()
-    request:set(ROUTE, message.route("22", "nowhere"))
-    request:set(ROUTE, message.route("30", "canary"))
+    serve(gateway, nil)
+    serve(gateway, nil, { status = 502, by_nginx = true })
+    local plan = gateway.plan_of_test
+    local request = gateway:request({ plan = plan })
+    request:decide(message.route(plan, "22", "canary"))
+    request:decide(message.none(plan))
     request:finish()
-    check.equal(gateway.registry.series['kong_tse_route_requests_total{rule="30",upstream="canary",'
-                                        .. 'service="shop",route="shop-route"}'], 1)
-    check.equal(gateway.registry:size(), 3)
+    check.equal(gateway.registry.series, {
+      ["kong_tse_route_unmatched_total{" .. LABELS .. "}"] = 3,
+    })
   end },
 
-  { "requests without a decision, or whose decision was taken back, count nothing", function()
+  { "requests of chains without the filter count nothing", function()
     local gateway = new_gateway()
-    serve(gateway)
-    serve(gateway, message.NONE)
-    local request = gateway:request()
-    request:set(ROUTE, message.route("22", "canary"))
-    request:set(ROUTE, message.NONE)
-    request:finish()
-    request = gateway:request()
-    request:set(UPSTREAM, "canary")
-    request:finish()
+    gateway:request():finish()
+    gateway:request({ plan = gateway:plan({ name = "other", config = "{}" }) }):finish()
+    check.equal(gateway.registry.series, {})
+  end },
+
+  { "an answer of the gateway before the balancer is no unmatched request", function()
+    local gateway = new_gateway()
+    local request = gateway:request({ plan = gateway.plan_of_test })
+    request.status = 503
+    request:run("header_filter")
+    request:run("log")
     check.equal(gateway.registry.series, {})
   end },
 
   { "unknown upstreams and unknown errors make no series of their own", function()
     local gateway = new_gateway()
     for i = 1, 500 do
-      serve(gateway, message.route("22", "nowhere-" .. i))
-      serve(gateway, message.of({ error = "error-" .. i }))
+      serve(gateway, { rule = "22", upstream = "nowhere-" .. i })
+      serve(gateway, { error = "error-" .. i })
     end
     -- requests, responses and latency of one rule, and two reasons
     check.equal(gateway.registry:size(), 5)
@@ -151,7 +163,7 @@ return {
 
   { "an answer that Kong makes itself has no latency", function()
     local gateway = new_gateway()
-    serve(gateway, message.route("22", "canary"), { status = 502, by_nginx = true, waited = 1 })
+    serve(gateway, { rule = "22", upstream = "canary" }, { status = 502, by_nginx = true, waited = 1 })
     local labels = 'rule="22",upstream="canary",service="shop",route="shop-route"'
     check.equal(gateway.registry.series, {
       ["kong_tse_route_requests_total{" .. labels .. "}"] = 1,
@@ -161,21 +173,23 @@ return {
 
   { "a status that is none has a class of its own", function()
     local gateway = new_gateway()
-    serve(gateway, message.route("22", "canary"), { status = 0 })
+    serve(gateway, { rule = "22", upstream = "canary" }, { status = 0 })
     check.equal(gateway.registry.series['kong_tse_route_responses_total{rule="22",upstream="canary",'
                                         .. 'service="shop",route="shop-route",class="none"}'], 1)
   end },
 
-  { "prometheus: false counts nothing", function()
+  { "an instance that says so counts nothing, and any other is harmless", function()
     local gateway = new_gateway()
-    serve(gateway, message.route("22", "canary"), { prometheus = false })
+    serve(gateway, { rule = "22", upstream = "canary" }, { instance = { prometheus = false } })
     check.equal(gateway.registry.series, {})
+    serve(gateway, nil, { instance = { prometheus = true } })
+    check.equal(gateway.registry:size(), 1)
   end },
 
   { "without the Prometheus plugin nothing fails and nothing is logged", function()
     local gateway = new_gateway({})
-    serve(gateway, message.route("22", "canary"))
-    serve(gateway, message.of({ error = "invalid-config" }))
+    serve(gateway, { rule = "22", upstream = "canary" })
+    serve(gateway, { error = "invalid-config" })
     check.equal(gateway.log, {})
   end },
 
@@ -197,7 +211,8 @@ return {
       gateway.handler:init_worker()
       gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
       gateway:add_upstream("canary", { targets = { "10.0.0.2:80" } })
-      serve(gateway, message.route("22", "canary"))
+      gateway.phase, gateway.plan_of_test = nil, gateway:plan(message.config({ "canary" }))
+      serve(gateway, { rule = "22", upstream = "canary" })
       check.equal(gateway.log, {})
     end
   end },
@@ -212,7 +227,8 @@ return {
     check.contains(gateway.log[1], "registry is full")
     gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
     gateway:add_upstream("canary", { targets = { "10.0.0.2:80" } })
-    serve(gateway, message.route("22", "canary"))
+    gateway.plan_of_test = gateway:plan(message.config({ "canary" }))
+    serve(gateway, { rule = "22", upstream = "canary" })
   end },
 
   { "a registry that refuses a metric only costs the numbers", function()
@@ -220,8 +236,10 @@ return {
     gateway.registry.counter = function() end
     gateway.handler:init_worker()
     gateway:add_upstream("stable", { targets = { "10.0.0.1:80" } })
-    serve(gateway, message.of({ error = "invalid-config" }))
-    serve(gateway, message.route("22", "nowhere"))
+    gateway.plan_of_test = gateway:plan(message.config({ "nowhere" }))
+    serve(gateway, { error = "invalid-config" })
+    serve(gateway, { rule = "22", upstream = "nowhere" })
+    serve(gateway, nil)
     check.equal(gateway.registry.series, {})
   end },
 }

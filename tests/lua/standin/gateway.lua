@@ -1,10 +1,13 @@
 -- Stands in for a Kong worker: the modules that the bridge uses, and the life of a request around it,
--- behaving as Kong's sources do where the bridge can tell the difference.
+-- behaving as Kong's sources do where the bridge can tell the difference. In the phases in which Lua
+-- must not wait, whatever could wait (a look-up, a lock, a name server, sleeping) is noted as a
+-- violation, which fails the test even if the bridge catches the error.
 
 local headers = require "standin.headers"
 local json = require "standin.json"
 local pools = require "standin.pools"
 local prometheus = require "standin.prometheus"
+local request_headers = require "standin.request_headers"
 
 
 local Gateway = {}
@@ -16,10 +19,39 @@ Request.__index = Request
 
 local BRIDGE = "kong.plugins.tse-route-bridge."
 local MODULES = {
-  "kong.runloop.wasm", "kong.runloop.wasm.properties", "kong.runloop.balancer",
-  "kong.runloop.balancer.balancers", "kong.plugins.prometheus.exporter", "cjson.safe",
+  "kong.runloop.wasm", "resty.wasmx.proxy_wasm", "kong.runloop.balancer",
+  "kong.runloop.balancer.balancers", "kong.runloop.certificate", "resty.kong.tls", "ngx.balancer",
+  "ngx.req", "kong.tools.uuid", "kong.tools.utils", "kong.plugins.prometheus.exporter", "cjson.safe",
+  "ffi",
 }
-local YIELD = "attempt to yield across C-call boundary"
+local NO_WAITING = { balancer = true, header_filter = true, log = true, collector = true }
+
+-- Of all gateways since the last look.
+local violations = {}
+
+
+-- The violations since the last call.
+function Gateway.violations()
+  local found = violations
+  violations = {}
+  return found
+end
+
+
+-- Where Kong may wait.
+local function waits(gateway, what)
+  if NO_WAITING[gateway.phase] then
+    violations[#violations + 1] = what .. " in phase " .. gateway.phase
+    error("API disabled in the current context", 3)
+  end
+end
+
+
+local function new_pool(gateway, upstream)
+  return pools.new(upstream, function()
+    waits(gateway, "asking a name server")
+  end)
+end
 
 
 -- ---------------------------------------------------------------- modules
@@ -33,110 +65,98 @@ local function wasm_module(gateway)
 end
 
 
-local function properties_module()
-  local getters, setters, namespaces = {}, {}, {}
+local function proxy_wasm_module(gateway)
   return {
-    getters = getters,
-    setters = setters,
-    namespaces = namespaces,
-    add_namespace_handlers = function(name, get, set)
-      assert(type(name) == "string" and type(get) == "function" and type(set) == "function")
-      namespaces[name] = { get = get, set = set }
+    new = function(filters)
+      for _, filter in ipairs(filters) do
+        assert(type(filter.name) == "string")
+        assert(filter.config == nil or type(filter.config) == "string", "config should be a string")
+        if filter.config == "refuse" then
+          return nil, "refused"
+        end
+      end
+      return { filters = filters }
     end,
-    add_getter = function(name, handler)
-      assert(type(name) == "string" and type(handler) == "function")
-      getters[name] = handler
-    end,
-    add_setter = function(name, handler)
-      assert(type(name) == "string" and type(handler) == "function")
-      setters[name] = handler
+    attach = function(plan, ...)
+      assert(gateway.phase == "access", "attach in phase " .. tostring(gateway.phase))
+      gateway.attached = { plan = plan, more = { ... } }
+      return true
     end,
   }
 end
 
 
--- Where Kong would ask a name server and wait.
-local function wait_for_dns(gateway)
-  if gateway.inside_filter_call then
-    error(YIELD)
-  end
+-- A finalizer belongs to the object that it was last set for.
+local function ffi_module(gateway)
+  return {
+    C = {
+      ngx_http_wasm_ffi_plan_free = function(plan)
+        assert(gateway.phase == "timer", "a plan is freed in phase " .. tostring(gateway.phase))
+        assert(not plan.freed, "freed twice")
+        plan.freed = true
+      end,
+    },
+    gc = function(plan, finalizer)
+      plan.finalizer = finalizer
+      return plan
+    end,
+  }
 end
 
 
 local function balancers_module(gateway)
-  local M, building = {}, {}
-
-  local function build(upstream)
-    if building[upstream.id] then
-      return nil, "timeout waiting for balancer for " .. upstream.id
-    end
-    building[upstream.id] = true
-    wait_for_dns(gateway)
-    gateway.pools[upstream.id] = gateway:new_pool(upstream)
-    building[upstream.id] = nil
-    return gateway.pools[upstream.id]
-  end
-
-  function M.get_balancer_by_id(id)
-    return gateway.pools[id]
-  end
-
-  function M.of(host)
-    local upstream = gateway:find_upstream(host)
-    if not upstream then
-      return false
-    end
-    local pool, err = gateway.pools[upstream.id]
-    if not pool then
-      pool, err = build(upstream)
-      if not pool then
-        return nil, err
+  return {
+    get_balancer_by_id = function(id)
+      return gateway.pools[id]
+    end,
+    create_balancer = function(upstream)
+      waits(gateway, "building a balancer")
+      gateway.built[#gateway.built + 1] = upstream.name
+      if upstream.build_throws then
+        error(upstream.build_throws)
       end
-    end
-    return pool, upstream
-  end
-
-  return M
+      if upstream.build_fails then
+        return nil, upstream.build_fails
+      end
+      gateway.pools[upstream.id] = gateway.pools[upstream.id] or new_pool(gateway, upstream)
+      return gateway.pools[upstream.id]
+    end,
+  }
 end
 
 
-local function hash_value_of(gateway, upstream, data)
-  if upstream.hash_on == "cookie" then
-    local value = gateway.ngx.var["cookie_" .. upstream.hash_on_cookie]
-    if not value then
-      gateway.cookies = gateway.cookies + 1
-      value = "issued-" .. gateway.cookies
-      data.hash_cookie = { key = upstream.hash_on_cookie, value = value }
-    end
-    return value
-  elseif upstream.hash_on == "header" then
-    return gateway.ngx.var["http_" .. upstream.hash_on_header]
+-- Kong's own run in the access phase, and for retries.
+local function execute(gateway, data, retry)
+  if data.type ~= "name" then
+    data.ip, data.hostname = data.host, data.host
+    return true
   end
-end
 
+  local upstream = retry and data.upstream or gateway.upstreams[data.host]
+  if not upstream then
+    data.ip, data.hostname = gateway.dns[data.host], data.host
+    return data.ip ~= nil
+  end
 
-local function execute_ring(gateway, data, ctx, pool, upstream, retry)
+  local pool = retry and data.balancer or gateway.pools[upstream.id]
   local hash_value
   if not retry then
     data.balancer, data.upstream = pool, upstream
-    hash_value = data.hash_value or hash_value_of(gateway, upstream, data) or ""
-    data.hash_value = hash_value
-    if upstream.client_certificate and not (ctx.service and ctx.service.client_certificate) then
-      gateway.connection_certificate = upstream.client_certificate
+    if upstream.hash_on == "cookie" then
+      data.hash_cookie = { key = upstream.hash_on_cookie, value = "issued by Kong" }
+    end
+    data.hash_value = upstream.hash_on and "hashed by Kong" or ""
+    hash_value = data.hash_value
+    if upstream.client_certificate then
+      gateway.presented = "certificate of " .. upstream.name
     end
   end
-
   local ip, port, hostname, handle = pool:getPeer(retry, data.balancer_handle, hash_value)
   if not ip then
-    if port == "No peers are available" or port == "Balancer is unhealthy" then
-      return nil, "failure to get a peer from the ring-balancer", 503
-    end
-    return nil, port, 500
+    return false
   end
-
   data.hash_value, data.balancer_handle = hash_value, handle
-  data.ip, data.port = ip, port
-  data.hostname = upstream.host_header or hostname or ip
+  data.ip, data.port, data.hostname = ip, port, upstream.host_header or hostname or ip
   return true
 end
 
@@ -145,48 +165,19 @@ local function balancer_module(gateway)
   local M = {}
 
   function M.get_upstream_by_name(name)
-    return gateway:find_upstream(name)
+    waits(gateway, "looking up an Upstream")
+    gateway.looked_up = gateway.looked_up + 1
+    if gateway.lookup_throws then
+      error(gateway.lookup_throws)
+    end
+    if gateway.lookup_fails then
+      return nil, gateway.lookup_fails
+    end
+    return gateway.upstreams[name] or false
   end
 
-  function M.execute(data, ctx)
-    gateway.executed = gateway.executed + 1
-    if gateway.execute_throws then
-      error(gateway.execute_throws)
-    end
-
-    if data.type ~= "name" then
-      data.ip, data.hostname = data.host, data.host
-      data.port = data.port or 80
-      return true
-    end
-
-    local retry = data.try_count ~= 0
-    local pool, upstream
-    if retry then
-      pool, upstream = data.balancer, data.upstream
-    else
-      pool, upstream = gateway.modules["kong.runloop.balancer.balancers"].of(data.host)
-      if pool == nil then
-        return nil, upstream, 500
-      end
-    end
-    if pool then
-      return execute_ring(gateway, data, ctx, pool, upstream, retry)
-    end
-
-    local ip = gateway.dns[data.host]
-    if not ip then
-      wait_for_dns(gateway)
-      return nil, "name resolution failed", 503
-    end
-    data.ip, data.hostname = ip, data.host
-    return true
-  end
-
-  function M.set_host_header(data, scheme, present)
-    gateway.host_header_calls = gateway.host_header_calls + 1
+  function M.set_host_header(data, scheme, present, is_balancer_phase)
     if gateway.set_host_header_throws then
-      gateway.ngx.var.upstream_host = "half-done"
       error(gateway.set_host_header_throws)
     end
     if data.preserve_host then
@@ -202,11 +193,28 @@ local function balancer_module(gateway)
         gateway.authority = host
       end
       gateway.ngx.var.upstream_host = host
+      if is_balancer_phase then
+        return gateway.modules["ngx.balancer"].recreate_request()
+      end
     end
     return true
   end
 
   return M
+end
+
+
+local function ngx_balancer_module(gateway)
+  return {
+    recreate_request = function()
+      assert(gateway.phase == "balancer", "recreate_request outside of the balancer phase")
+      if gateway.recreate_fails then
+        return nil, gateway.recreate_fails
+      end
+      gateway.current:write()
+      return true
+    end,
+  }
 end
 
 
@@ -219,16 +227,117 @@ local function exporter_module(gateway)
 end
 
 
+local function new_modules(gateway)
+  local uuid = {
+    uuid = function()
+      gateway.uuids = gateway.uuids + 1
+      return ("%08d-0000-4000-8000-%012d"):format(gateway.uuids, gateway.uuids)
+    end,
+  }
+  return {
+    ["kong.runloop.wasm"] = wasm_module(gateway),
+    ["resty.wasmx.proxy_wasm"] = proxy_wasm_module(gateway),
+    ["kong.runloop.balancer"] = balancer_module(gateway),
+    ["kong.runloop.balancer.balancers"] = balancers_module(gateway),
+    ["kong.runloop.certificate"] = {
+      get_certificate = function(reference)
+        waits(gateway, "fetching a certificate")
+        if reference.missing then
+          return nil, "no such certificate"
+        end
+        return { cert = "certificate of " .. reference.of, key = "key of " .. reference.of }
+      end,
+    },
+    ["resty.kong.tls"] = {
+      set_upstream_cert_and_key = function(cert, key)
+        assert(cert and key)
+        if gateway.certificate_fails then
+          return nil, gateway.certificate_fails
+        end
+        gateway.presented = cert
+        return true
+      end,
+    },
+    ["ngx.balancer"] = ngx_balancer_module(gateway),
+    ["ngx.req"] = {
+      add_header = function(name, value)
+        gateway.current.headers:add(name, value)
+      end,
+    },
+    -- Before 3.6 only the latter has it.
+    ["kong.tools.uuid"] = not gateway.options.old_uuid and uuid or nil,
+    ["kong.tools.utils"] = gateway.options.old_uuid and uuid or nil,
+    ["kong.plugins.prometheus.exporter"] = gateway.registry and exporter_module(gateway) or nil,
+    ["cjson.safe"] = json,
+    ["ffi"] = ffi_module(gateway),
+  }
+end
+
+
 -- ---------------------------------------------------------------- the worker
+
+local function new_timer(gateway)
+  return {
+    at = function(delay, callback, ...)
+      if gateway.no_timers then
+        return nil, "too many pending timers"
+      end
+      assert(delay == 0)
+      local arguments = { ... }
+      table.insert(gateway.timers, function()
+        callback(false, unpack(arguments))
+      end)
+      return true
+    end,
+    every = function(interval, callback)
+      gateway.repeated[#gateway.repeated + 1] = { interval = interval, run = callback }
+      return true
+    end,
+  }
+end
+
+
+local function new_req(gateway)
+  return {
+    get_headers = function(max, raw)
+      assert(max == 0 and raw, "names are to be seen as they were sent, and all of them")
+      gateway.walked = gateway.walked + 1
+      return gateway.current.headers:by_name()
+    end,
+    clear_header = function(name)
+      gateway.current.headers:clear(name)
+    end,
+    set_header = function(name, value)
+      gateway.current.headers:set(name, value)
+    end,
+    get_uri_args = function()
+      return gateway.current.args
+    end,
+  }
+end
+
 
 local function new_ngx(gateway)
   return {
     config = { subsystem = gateway.options.subsystem or "http" },
+    null = json.null,
     ctx = {},
     var = {},
     header = headers.new(),
+    req = new_req(gateway),
+    timer = new_timer(gateway),
     now = function()
       return gateway.time
+    end,
+    sleep = function(seconds)
+      waits(gateway, "sleeping")
+      gateway.time = gateway.time + seconds
+      if not gateway.stuck then
+        gateway:run_timers()
+      end
+    end,
+    get_phase = function()
+      return gateway.phase
     end,
   }
 end
@@ -244,6 +353,9 @@ local function new_kong(gateway)
       end
     end,
   })
+  local function log(...)
+    gateway.log[#gateway.log + 1] = table.concat({ ... })
+  end
   return {
     version = gateway.options.version or "3.9.3",
     configuration = {
@@ -251,11 +363,13 @@ local function new_kong(gateway)
       loaded_plugins = { ["tse-route-bridge"] = true, prometheus = gateway.registry and true or nil },
     },
     ctx = ctx,
-    log = {
-      err = function(...)
-        gateway.log[#gateway.log + 1] = table.concat({ ... })
+    log = { err = log, notice = log },
+    worker_events = {
+      register = function(handler, source, event)
+        gateway.handlers[source .. ":" .. event] = handler
       end,
     },
+    db = { plugins = { schema = { subschemas = gateway.options.subschemas } } },
     response = {
       get_source = function()
         local request_ctx = gateway.ngx.ctx
@@ -267,43 +381,64 @@ local function new_kong(gateway)
 end
 
 
+-- The global functions that nginx.conf calls, without the bridge.
+local function new_phases(gateway)
+  return {
+    access = function()
+      gateway.current:own_access()
+    end,
+    balancer = function()
+      gateway.current:own_balancer()
+    end,
+    header_filter = function()
+      gateway.current:own_header_filter()
+    end,
+    log = function()
+      gateway.current:own_log()
+    end,
+  }
+end
+
+
 local function take_away(gateway, path)
   if gateway.modules[path] then
     gateway.modules[path] = nil
     return
   end
   local module, name = path:match("^(.*)%.([^.]+)$")
-  gateway.modules[module][name] = nil
+  if module == "Kong" then
+    gateway.phases[name] = nil
+  else
+    gateway.modules[module][name] = nil
+  end
 end
 
 
--- options: version, wasm, role, subsystem, prometheus; without: modules or functions to leave out;
--- broken: a module of the plugin to replace by a table
+-- options: version, wasm, role, subsystem, prometheus, old_uuid, subschemas; without: modules or
+-- functions to leave out
 function Gateway.new(options)
   local gateway = setmetatable({
     options = options or {},
     time = 1000,
+    phase = "init_worker",
     log = {},
     upstreams = {},
     pools = {},
     dns = {},
-    cookies = 0,
-    executed = 0,
-    host_header_calls = 0,
+    timers = {},
+    repeated = {},
+    handlers = {},
+    built = {},
+    uuids = 0,
+    walked = 0,
+    looked_up = 0,
   }, Gateway)
 
   gateway.registry = gateway.options.prometheus and prometheus.new() or nil
   gateway.ngx = new_ngx(gateway)
   gateway.kong = new_kong(gateway)
-  gateway.modules = {
-    ["kong.runloop.wasm"] = wasm_module(gateway),
-    ["kong.runloop.wasm.properties"] = properties_module(),
-    ["kong.runloop.balancer"] = balancer_module(gateway),
-    ["kong.runloop.balancer.balancers"] = balancers_module(gateway),
-    ["kong.plugins.prometheus.exporter"] = gateway.registry and exporter_module(gateway) or nil,
-    ["cjson.safe"] = json,
-  }
-  gateway.properties = gateway.modules["kong.runloop.wasm.properties"]
+  gateway.phases = new_phases(gateway)
+  gateway.modules = new_modules(gateway)
   for _, path in ipairs(gateway.options.without or {}) do
     take_away(gateway, path)
   end
@@ -319,6 +454,7 @@ function Gateway.new(options)
   end
   rawset(_G, "kong", gateway.kong)
   rawset(_G, "ngx", gateway.ngx)
+  rawset(_G, "Kong", gateway.phases)
 
   gateway.handler = require(BRIDGE .. "handler")
   return gateway
@@ -329,36 +465,49 @@ end
 function Gateway.started(options)
   local gateway = Gateway.new(options)
   gateway.handler:init_worker()
+  gateway.phase = nil
   return gateway
 end
 
 
-function Gateway:find_upstream(name)
-  if self.lookup_fails then
-    return nil, self.lookup_fails
+function Gateway:run_timers()
+  local phase = self.phase
+  self.phase = "timer"
+  while self.timers[1] do
+    table.remove(self.timers, 1)()
   end
-  local key = "workspace:" .. name   -- an error without a name
-  return self.upstreams[key:sub(11)] or false
+  self.phase = phase
 end
 
 
-function Gateway:new_pool(upstream)
-  return pools.new(upstream, function(address)
-    if address.expired then
-      wait_for_dns(self)
-    end
-  end)
+-- All repeated timers, once.
+function Gateway:tick()
+  self.phase = "timer"
+  for _, timer in ipairs(self.repeated) do
+    timer.run()
+  end
+  self.phase = nil
 end
 
 
--- upstream: targets, and any of algorithm, hash_on…, host_header, client_certificate, unhealthy,
--- unbuilt (this worker has no balancer for it yet). Returns its pool.
+function Gateway:event(source, event)
+  local handler = self.handlers[source .. ":" .. event]
+  if handler then
+    handler({})
+  end
+end
+
+
+-- upstream: targets, and any of algorithm, hash_on…, host_header, client_certificate (true or
+-- "missing"), unhealthy, unbuilt (this worker has no balancer for it yet), build_fails, build_throws.
+-- Returns its pool.
 function Gateway:add_upstream(name, upstream)
   upstream.name, upstream.id = name, "id-of-" .. name
-  self.upstreams[name] = upstream
-  if not upstream.unbuilt then
-    self.pools[upstream.id] = self:new_pool(upstream)
+  if upstream.client_certificate then
+    upstream.client_certificate = { of = name, missing = upstream.client_certificate == "missing" }
   end
+  self.upstreams[name] = upstream
+  self.pools[upstream.id] = not upstream.unbuilt and new_pool(self, upstream) or nil
   return self.pools[upstream.id]
 end
 
@@ -368,21 +517,54 @@ function Gateway:pool(name)
 end
 
 
+-- Builds a filter chain as Kong does at start and after a reload, from texts of configurations or
+-- whole filters.
+function Gateway:plan(...)
+  local filters = {}
+  for i, one in ipairs({ ... }) do
+    filters[i] = type(one) == "string" and { name = "tse-route", config = one } or one
+  end
+  return self.modules["resty.wasmx.proxy_wasm"].new(filters)
+end
+
+
+-- What the collector does with a plan that nobody refers to.
+function Gateway:collect(plan)
+  self.phase = "collector"
+  assert(plan.finalizer, "no finalizer")(plan)
+  self.phase = nil
+end
+
+
 -- ---------------------------------------------------------------- a request
 
--- options: service, route, host_type, preserve_host (the value of Host), vars,
--- balancer_later (the filter runs first, as in Kong 3.6)
--- Returns nil and a status where Kong answers before any filter runs.
+-- options: plan, service, route, host_type, preserve_host (the value of Host), headers (pairs of the
+-- client), args, vars, ctx, plugins (what plugins do in the access phase), buffered
 function Gateway:request(options)
   options = options or {}
   local service = options.service or { name = "shop", host = "stable", port = 80, protocol = "http" }
-  local request = setmetatable({ gateway = self, stored = {} }, Request)
+  local request = setmetatable({ gateway = self, options = options, tries = {} }, Request)
 
+  request.headers = request_headers.new(options.headers)
+  request.args = options.args or {}
   request.header, request.append_header, request.seen_headers = headers.new()
-  request.var = { upstream_scheme = service.protocol or "http", upstream_host = "" }
+  local stored = { upstream_scheme = service.protocol or "http", upstream_host = "" }
   for name, value in pairs(options.vars or {}) do
-    request.var[name] = value
+    stored[name] = value
   end
+  request.var = setmetatable({}, {
+    __index = function(_, name)
+      local suffix = name:match("^http_(.*)$")
+      if suffix then
+        return request.headers:variable(suffix)
+      end
+      return stored[name]
+    end,
+    __newindex = function(_, name, value)
+      assert(stored[name], "no variable " .. name)
+      stored[name] = value
+    end,
+  })
   request.ctx = {
     service = service,
     route = options.route or { name = "shop-route", id = "route-id" },
@@ -396,157 +578,144 @@ function Gateway:request(options)
       tries = {},
     },
   }
+  for key, value in pairs(options.ctx or {}) do
+    request.ctx[key] = value
+  end
   if options.preserve_host then
-    request.var.upstream_host = options.preserve_host
+    stored.upstream_host = options.preserve_host
     request.ctx.balancer_data.preserve_host = true
   end
 
-  request:enter()
-  if not options.balancer_later then
-    local ok, status = request:balance()
-    if not ok then
-      return nil, status
-    end
-  end
+  request:run("access")
   return request
 end
 
 
-function Request:enter()
-  local ngx = self.gateway.ngx
+-- A phase, as nginx.conf calls it.
+function Request:run(phase)
+  local gateway = self.gateway
+  local ngx = gateway.ngx
+  gateway.current, gateway.phase = self, phase
   ngx.ctx, ngx.var, ngx.header, ngx.status = self.ctx, self.var, self.header, self.status
+  gateway.phases[phase]()
+  gateway.phase = nil
 end
 
 
--- The balancer's run of the access phase.
-function Request:balance()
-  local balancer, data = self.gateway.modules["kong.runloop.balancer"], self.ctx.balancer_data
-  local ok, _, status = balancer.execute(data, self.ctx)
-  if not ok then
-    return nil, status
+function Request:own_access()
+  local gateway, data = self.gateway, self.ctx.balancer_data
+  self.seen_by_plugins = self.headers:written()
+  if self.options.plugins then
+    self.options.plugins(self)
   end
-  balancer.set_host_header(data, self.var.upstream_scheme, self.var.upstream_host)
+  if self.options.plan then
+    assert(gateway.modules["resty.wasmx.proxy_wasm"].attach(self.options.plan))
+  end
+  assert(execute(gateway, data, false), "the service's own upstream has no peer")
+  gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
+                                                           self.var.upstream_host)
   self.ctx.KONG_PROXIED = true
-  return true
+  self.ctx.buffered_proxying = self.options.buffered
 end
 
 
--- What ngx_wasm_module makes of a call into Lua: an error or a falsy setter is a trap, a constant
--- cannot be set again, a constant that has been read is not asked for again.
-local function call(request, handler, value)
-  request:enter()
-  local gateway = request.gateway
-  gateway.inside_filter_call = true
-  local ran, ok, result, const = pcall(handler, gateway.kong, gateway.ngx, request.ctx, value)
-  gateway.inside_filter_call = false
-  if not ran then
-    error("trap: " .. tostring(ok), 3)
-  end
-  return ok, result, const
+-- What a filter does: it sets a request header, over one of an earlier filter.
+function Request:decide(message)
+  self.headers:replace_by_filter("x-tse-route-decision", message)
 end
 
 
-function Request:set(name, value)
-  local handler = self.gateway.properties.setters[name]
-  if not handler then
-    error("trap: no setter for " .. name, 2)
-  end
-  local ok, result, const = call(self, handler, value)
-  if not ok then
-    error("trap: setter of " .. name .. " failed: " .. tostring(result), 2)
-  end
-  if self.stored[name] then
-    error("trap: " .. name .. " is constant", 2)
-  end
-  self.stored[name] = const and { result } or nil
+-- nginx writes the request before it asks for a peer.
+function Request:write()
+  self.sent = self.headers:written()
+  self.sent.host = self.var.upstream_host
 end
 
 
--- nil: not found
-function Request:get(name)
-  if self.stored[name] then
-    return self.stored[name][1]
-  end
-  local handler, key = self.gateway.properties.getters[name], nil
-  for namespace, handlers in pairs(self.gateway.properties.namespaces) do
-    if not handler and name:sub(1, #namespace + 1) == namespace .. "." then
-      handler, key = handlers.get, name:sub(#namespace + 2)
+function Request:own_balancer()
+  local gateway, data = self.gateway, self.ctx.balancer_data
+  data.try_count = data.try_count + 1
+  if data.try_count > 1 then
+    if data.balancer then
+      data.balancer.report_tcp_failure(data.balancer_handle)
     end
+    assert(execute(gateway, data, true))
+    gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
+                                                             self.var.upstream_host, true)
   end
-  if not handler then
-    return nil
-  end
-  local ok, result, const = call(self, handler, key)
-  if not ok then
-    if result then
-      error("trap: getter of " .. name .. " failed: " .. tostring(result), 2)
-    end
-    return nil
-  end
-  if const then
-    self.stored[name] = { result }
-  end
-  return result
+  self.tries[data.try_count] = data.ip .. ":" .. data.port
 end
 
 
--- Where the request would go now, and with which Host.
+-- The first try.
+function Request:connect()
+  self:write()
+  self:run("balancer")
+  return self
+end
+
+
+-- Where the request has gone, and with which Host.
 function Request:destination()
-  local data = self.ctx.balancer_data
-  return data.ip .. ":" .. data.port .. " " .. self.var.upstream_host
+  return self.tries[#self.tries] .. " " .. self.sent.host
 end
 
 
 function Request:shared()
-  self:enter()
-  return self.gateway.kong.ctx.shared
+  return self.ctx.shared or {}
 end
 
 
--- The rest of the request. options: status, headers of the upstream, refused (how many tries get no
--- connection), waited, configured (the plugin has an instance)
-function Request:finish(options)
-  options = options or {}
-  local gateway, ctx, data = self.gateway, self.ctx, self.ctx.balancer_data
-  self:enter()
-
-  data.try_count = 1
-  self.addresses = { data.ip .. ":" .. data.port }
-  local balancer = gateway.modules["kong.runloop.balancer"]
-  for _ = 1, options.refused or 0 do
-    data.try_count = data.try_count + 1
-    if data.balancer then
-      data.balancer.report_tcp_failure(data.balancer_handle)
-    end
-    assert(balancer.execute(data, ctx))
-    assert(balancer.set_host_header(data, self.var.upstream_scheme, self.var.upstream_host))
-    self.addresses[#self.addresses + 1] = data.ip .. ":" .. data.port
+function Request:own_header_filter()
+  local hash_cookie = self.ctx.balancer_data.hash_cookie
+  if hash_cookie then
+    self.append_header("Set-Cookie", hash_cookie.key .. "=" .. hash_cookie.value
+                                     .. (hash_cookie.path and "; Path=" .. hash_cookie.path or ""))
   end
+end
 
-  self.status = options.status or 200
-  gateway.ngx.status = self.status
-  ctx.KONG_WAITING_TIME = options.waited or 12
-  ctx.KONG_UNEXPECTED = options.by_nginx
-  for name, value in pairs(options.headers or {}) do
-    self.append_header(name, value)
-  end
-  if data.hash_cookie then
-    self.append_header("Set-Cookie", data.hash_cookie.key .. "=" .. data.hash_cookie.value)
-  end
 
-  local conf = options.configured ~= false and { prometheus = options.prometheus ~= false }
-  if conf then
-    gateway.handler:header_filter(conf)
-    gateway.handler:log(conf)
-  end
-
+function Request:own_log()
+  local data = self.ctx.balancer_data
   if data.balancer_handle then
     data.balancer.report_http_status(data.balancer_handle, self.status)
     if data.balancer_handle.release then
       data.balancer_handle:release()
     end
-    data.balancer:afterBalance(ctx, data.balancer_handle)
+    data.balancer:afterBalance(self.ctx, data.balancer_handle)
   end
+  -- Kong takes the context back.
+  self.ctx = {}
+end
+
+
+-- The rest of the request. options: status, headers of the upstream, refused (how many further tries
+-- there are), waited, by_nginx (nginx answers), instance (a configured one of the plugin)
+function Request:finish(options)
+  options = options or {}
+  local ctx = self.ctx
+  if not self.sent then
+    self:connect()
+  end
+  for _ = 1, options.refused or 0 do
+    self:run("balancer")
+  end
+
+  self.status = options.status or 200
+  ctx.KONG_WAITING_TIME = options.waited or 12
+  ctx.KONG_UNEXPECTED = options.by_nginx
+  for name, value in pairs(options.headers or {}) do
+    self.append_header(name, value)
+  end
+
+  self:run("header_filter")
+  if options.instance then
+    self.gateway.handler:header_filter(options.instance)
+  end
+  -- The filter's step comes after Lua's, and not for an answer of nginx.
+  self.seen_by_filter = not options.by_nginx and self.seen_headers() or nil
+  self:run("log")
+  return self
 end
 
 

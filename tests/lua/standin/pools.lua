@@ -58,7 +58,7 @@ algorithms["consistent-hashing"] = function(pool)
 end
 
 
--- `dns(address)` is called where Kong may ask for a name, and may raise an error.
+-- `dns()` is called where Kong may ask a name server, and may raise an error.
 function M.new(upstream, dns)
   local pool = {
     id = upstream.id,
@@ -86,10 +86,9 @@ function M.new(upstream, dns)
       return nil, upstream.getpeer_fails
     end
     if not cache_only then
-      for _, address in ipairs(self.addresses) do
-        dns(address)
-      end
+      dns()
     end
+    self.hash_value = hash_value
     local address
     address, handle = pick(handle, hash_value)
     handle.address = address
