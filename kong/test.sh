@@ -18,6 +18,7 @@ requests=${REQUESTS:-600}
 tolerance=${TOLERANCE:-10}
 passed=0
 failed=0
+is_kong=0 # found out with the first answer
 
 pass() {
   passed=$((passed + 1))
@@ -44,6 +45,7 @@ send() {
       value=${value# }
       case $line in
         HTTP/*) status=${line#* } status=${status%% *} ;;
+        X-Kong-Request-Id:*) is_kong=1 ;;
         X-Kong-Route-Rule:*) rule=$(join "$rule" "$value") ;;
         X-Kong-Route-Upstream:*) routed=$(join "$routed" "$value") ;;
         X-Kong-Route-Error:*) error=$(join "$error" "$value") ;;
@@ -167,6 +169,27 @@ expect "forged header, the decision is the own upstream: no effect" $stable 40 -
 expect "forged response headers of a client are no decision" $stable - - /header \
   -H 'X-Kong-Route-Rule: 99' -H "X-Kong-Route-Upstream: $nginx"
 
+# What bridge and filter say to each other on Kong, in every form that Kong lets through.
+if ((is_kong)); then
+  decision="{\"id\":\"1\",\"rule\":\"22\",\"upstream\":\"$nginx\"}"
+  for name in x-tse-route-decision X-Tse-Route-Decision x_tse_route_decision X-TSE_Route-Decision; do
+    expect "forged $name: no effect" $stable - - /header -H "$name: $decision"
+    expect_line "forged $name: removed" "x-tse-route-decision: -"
+    expect "forged $name twice, a rule matches: no effect" demo1 22 $demo1 /header \
+      -H "$name: $decision" -H "$name: junk" -H 'version: 1'
+    expect_line "forged $name twice, a rule matches: removed" "x-tse-route-decision: -"
+  done
+  for name in x-tse-route-failures X_Tse_Route_Failures; do
+    expect "forged $name: no effect" $stable - - /header -H "$name: 1.0=1000"
+    expect_line "forged $name: removed" "x-tse-route-failures: -"
+  done
+  expect "forged headers of all kinds at once" $stable - - /header \
+    -H "x-tse-route-decision: $decision" -H "x_tse_route_decision: $decision" \
+    -H "X_TSE_ROUTE_UPSTREAM: $nginx" -H "x-tse-route-upstream: $nginx" -H 'x_tse-route_failures: 1=1'
+  expect_line "forged headers of all kinds: the upstream is removed" "x-tse-route-upstream: -"
+  expect_line "forged headers of all kinds: the decision is removed" "x-tse-route-decision: -"
+fi
+
 # --- corner cases -------------------------------------------------------------------------------
 expect "query: + is a space" demo1 90 $demo1 '/rules?q=a+b'
 expect "query: %20 is a space" demo1 90 $demo1 '/rules?q=a%20b'
@@ -205,6 +228,16 @@ expect "request_headers: the upstream is right" demo1 30 $demo1 /rules/lane \
   -H 'X-Lane: forged' -H 'X-Secret: 1'
 expect_line "request_headers: set replaces" "x-lane: blue"
 expect_line "request_headers: remove removes" "x-secret: -"
+expect "request_headers: two copies of each" demo1 30 $demo1 /rules/lane \
+  -H 'X-Lane: a' -H 'x-lane: b' -H 'X-Secret: 1' -H 'x-secret: 2'
+expect_line "request_headers: set leaves one copy" "x-lane: blue"
+expect_line "request_headers: remove removes every copy" "x-secret: -"
+expect_line "request_headers: nothing of the filter reaches the upstream" "x-tse-route-decision: -"
+expect "request_headers: on the service's own upstream" $stable 28 - /rules/own-lane \
+  -H 'X-Lane: a' -H 'X-Lane: b' -H 'X-Secret: 1'
+expect_line "request_headers: set on the own upstream" "x-lane: own"
+expect_line "request_headers: add on the own upstream" "x-target-version: added"
+expect_line "request_headers: remove on the own upstream" "x-secret: -"
 expect "share 0: the other upstream" demo2 25 $demo2 /rules/zero
 expect "larger weight first" demo1 95 $demo1 '/rules/v2?q=a+b' -H 'Cookie: track=green'
 
@@ -225,6 +258,70 @@ expect "body: 20 KB" demo1 30 $demo1 /body -H "$json" \
 printf -v padding '%70000s' ''
 expect "body: above body_max_bytes there are no parameters" $stable - - /body -H "$json" \
   -d "{\"padding\":\"$padding\",\"user\":{\"tier\":\"gold\"}}"
+
+expect_line "body: the upstream gets all of it" "content-length: 70037"
+expect "body: a request header beside it" demo1 30 $demo1 /body -H "$json" -H 'X-Lane: mine' \
+  -d '{"user":{"tier":"gold"}}'
+expect_line "body: the request is sent on as it came" "x-lane: mine"
+expect_line "body: with its length" "content-length: 24"
+
+# --- services, Upstreams and routes of other kinds -----------------------------------------------
+expect "a service that points to a host: a rule matches" demo1 20 $demo1 /plain -H 'x-go: 1' \
+  -H 'X-Secret: 1' -H 'X-Secret: 2'
+expect_line "a service that points to a host: set" "x-lane: blue"
+expect_line "a service that points to a host: remove" "x-secret: -"
+expect "a service that points to a host: the own upstream by decision" $stable 10 - /plain -H 'x-tag: 1'
+expect_line "a service that points to a host: set on the own upstream" "x-lane: own"
+expect "a service that points to a host: no rule matches" $stable - - /plain
+expect "preserve_host: a rule matches" demo1 10 $demo1 /preserve -H 'x-go: 1' -H 'Host: shop.example'
+expect_line "preserve_host: the client's Host" "host: shop.example"
+expect_line "preserve_host: set" "x-lane: blue"
+expect "preserve_host: no rule matches" $stable - - /preserve -H 'Host: shop.example'
+expect_line "preserve_host: the client's Host there too" "host: shop.example"
+
+send /rules/dead
+if [[ $status == 50[23] && "$rule $routed" == "27 dead.default.80.svc" ]]; then
+  pass "an upstream that refuses connections: the answer names it ($status)"
+else
+  fail "an upstream that refuses connections: the answer names it" \
+    "got $status rule=$rule upstream=$routed error=$error"
+fi
+send /rules/empty -H 'X-Lane: mine'
+if [[ $status == 503 || "$status $served $rule $routed $error" == "200 $stable 26 - no-healthy-target" ]]; then
+  pass "an upstream without targets: the own upstream and a reason, or 503 ($status, error=$error)"
+else
+  fail "an upstream without targets: the own upstream and a reason, or 503" \
+    "got $status $served rule=$rule upstream=$routed error=$error"
+fi
+
+if ((is_kong)); then
+  expect_line "an upstream without targets: no changes of request headers" "x-lane: mine"
+  grpc=(--http2-prior-knowledge -X POST -H 'Content-Type: application/grpc' -H 'TE: trailers' --data-binary '')
+  expect "gRPC: a rule matches" demo1 22 demo1.default.9000.svc /tour.Greeter/Hello "${grpc[@]}" \
+    -H 'version: 1' -H 'X-Lane: a'
+  expect_line "gRPC: set" "x-lane: blue"
+  expect "gRPC: no rule matches" $stable - - /tour.Greeter/Hello "${grpc[@]}"
+  expect "gRPC: a forged header" $stable - - /tour.Greeter/Hello "${grpc[@]}" -H "$forged"
+  expect_line "gRPC: a forged header is removed" "x-tse-route-upstream: -"
+  expect "an Upstream's host_header" "$(curl -sS -H 'X-User: ann' "$base/hashed" | head -1)" 10 \
+    hashed.default.80.svc /hashed -H 'X-User: ann'
+  expect_line "an Upstream's host_header is the Host" "host: hashed.example"
+  answer=$(curl -sS -i --max-time 20 "$base/hashed" 2>&1 | tr -d '\r')
+  if [[ $answer =~ [Ss]et-[Cc]ookie:\ seat=([-0-9a-f]{36})\;\ Path=/hashed\; ]]; then
+    pass "an Upstream that hashes by cookie issues one"
+    seat=${BASH_REMATCH[1]}
+  else
+    fail "an Upstream that hashes by cookie issues one" "got ${answer//$'\n'/ | }"
+    seat=none
+  fi
+  send /buffered
+  if [[ "$status $served $rule $routed $error" == "200 $stable - - response-buffering" ]]; then
+    pass "a plugin that buffers responses: the response says that no rule has an effect"
+  else
+    fail "a plugin that buffers responses: the response says that no rule has an effect" \
+      "got $status $served rule=$rule upstream=$routed error=$error"
+  fi
+fi
 
 # --- stickiness ---------------------------------------------------------------------------------
 # Asks 20 times in one go, with arguments of curl; what has answered is in $served, each once.
@@ -269,6 +366,32 @@ expect_20_times "sticky: the issued cookie leads where its first answer came fro
   "20 $first" /sticky/cookie \
   -H "Cookie: ${cookie%%;*}"
 
+if ((is_kong)); then
+  served=$(curl -sS --max-time 60 -H 'X-User: ann' "$base/hashed?n=[1-20]" | grep -ac "^$(
+    curl -sS --max-time 20 -H 'X-User: ann' "$base/hashed" | head -1
+  )$")
+  if [[ $served == 20 ]]; then
+    pass "an Upstream that hashes by a header keeps a user to one target"
+  else
+    fail "an Upstream that hashes by a header keeps a user to one target" "$served of 20"
+  fi
+  others=$(for n in {1..40}; do
+    curl -sS --max-time 20 -H "X-User: user-$n" "$base/hashed" | head -1
+  done | sort -u | tr '\n' ' ')
+  if [[ $others == "demo1 demo2 nginx " ]]; then
+    pass "an Upstream that hashes by a header spreads users over its targets"
+  else
+    fail "an Upstream that hashes by a header spreads users over its targets" "$others"
+  fi
+  first=$(curl -sS --max-time 20 -H "Cookie: seat=$seat" "$base/hashed" | head -1)
+  served=$(curl -sS --max-time 60 -H "Cookie: seat=$seat" "$base/hashed?n=[1-20]" | grep -ac "^$first$")
+  if [[ $served == 20 ]]; then
+    pass "an Upstream that hashes by cookie keeps a client to one target"
+  else
+    fail "an Upstream that hashes by cookie keeps a client to one target" "$served of 20"
+  fi
+fi
+
 # --- other ways to attach -----------------------------------------------------------------------
 expect "filter chain: a rule matches" nginx 22 $nginx /chain -H 'version: 1'
 expect "filter chain: no rule matches" $stable - - /chain
@@ -278,6 +401,17 @@ expect "two tiers: no rule matches" $stable - - /two-tier
 expect "two tiers: a client's own X-Target-Version: no effect" $stable - - /two-tier \
   -H 'X-Target-Version: green'
 expect_line "two tiers: a client's own X-Target-Version: removed" "x-target-version: -"
+expect "two tiers: two copies of it" $stable - - /two-tier \
+  -H 'X-Target-Version: green' -H 'x-target-version: green'
+expect_line "two tiers: two copies of it: removed" "x-target-version: -"
+expect "two tiers: with underscores" $stable - - /two-tier \
+  -H 'X_Target_Version: green' -H 'X-Target_Version: green'
+if ((is_kong)); then
+  expect_line "two tiers: with underscores: removed" "x-target-version: -"
+fi
+expect "two tiers: the edge overrules a client" demo2 50 green /two-tier -H 'Cookie: track=green' \
+  -H 'X-Target-Version: blue' -H 'X_Target_Version: red'
+expect_line "two tiers: the tier behind sees the edge's alone" "x-target-version: green"
 
 # --- an upstream that does not exist ------------------------------------------------------------
 # Kong stays with the service's own upstream and says so; Envoy has no such cluster and answers 503.

@@ -36,10 +36,11 @@ ROUTER = {
     "typed_config": {"@type": f"{TYPES}envoy.extensions.filters.http.router.v3.Router"},
 }
 # The same text as kong/upstreams/default.conf.
-ANSWER = "".join(
-    f"{name}: %REQ({name.upper()})%\n"
-    for name in ["host", "x-target-version", "x-lane", "x-secret", HEADER]
-)
+SHOWN = ["host", "x-target-version", "x-lane", "x-secret", HEADER]
+SHOWN += ["x-tse-route-decision", "x-tse-route-failures", "content-length"]
+ANSWER = "".join(f"{name}: %REQ({name.upper()})%\n" for name in SHOWN)
+# Ports on which the upstreams of kong/docker-compose.yml answer.
+ANSWERED = {80, 9000}
 
 
 def free_port() -> int:
@@ -64,8 +65,10 @@ def listener(name: str, port: int, routes: list[Any], filters: list[Any]) -> dic
     return {"name": name, "address": address(port), "filter_chains": [chain]}
 
 
-def cluster(name: str, port: int) -> dict[str, Any]:
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}]
+def cluster(name: str, *ports: int) -> dict[str, Any]:
+    endpoints = [
+        {"lb_endpoints": [{"endpoint": {"address": address(port)}} for port in ports]},
+    ]
     return {
         "name": name,
         "type": "STATIC",
@@ -114,23 +117,36 @@ def configuration(kong: dict[str, Any], service: dict[str, Any], route: dict[str
 def bootstrap(kong: dict[str, Any], port: int, admin: int) -> dict[str, Any]:
     """What Envoy needs to behave as Kong does with this configuration."""
     listeners, clusters, filters = [], [], []
+    hosts: dict[str, int] = {}
+
+    def port_of(target: str) -> int:
+        """The port of a target: of a listener that answers with its name, or of none."""
+        host, _, target_port = target.partition(":")
+        if int(target_port or 80) not in ANSWERED:
+            return free_port()
+        if host not in hosts:
+            hosts[host] = free_port()
+            answer = {"text_format_source": {"inline_string": f"{host}\n{ANSWER}"}}
+            response = {
+                "match": {"prefix": "/"},
+                "direct_response": {"status": 200, "body_format": answer},
+            }
+            listeners.append(listener(f"upstream {host}", hosts[host], [response], []))
+        return hosts[host]
+
     for upstream in kong["upstreams"]:
-        (target,) = upstream["targets"]
-        host, target_port = target["target"].split(":")[0], free_port()
-        # Kong's upstreams answer with their host names, and so do these.
-        answer = {"text_format_source": {"inline_string": f"{host}\n{ANSWER}"}}
-        response = {
-            "match": {"prefix": "/"},
-            "direct_response": {"status": 200, "body_format": answer},
-        }
-        listeners.append(listener(f"upstream {host}", target_port, [response], []))
-        clusters.append(cluster(upstream["name"], target_port))
+        ports = [port_of(one["target"]) for one in upstream.get("targets", [])]
+        clusters.append(cluster(upstream["name"], *ports))
+    names = {one["name"] for one in kong["upstreams"]}
 
     ranked: list[tuple[tuple[int, int], list[Any]]] = []
     for service in kong["services"]:
         own = service["host"]
         if service.get("port") == 8000:  # Kong's own port
             own = "itself"
+        elif own not in names:
+            names.add(own)
+            clusters.append(cluster(own, port_of(own)))
         for route in service["routes"]:
             per_filter, header = {}, HEADER
             config = configuration(kong, service, route)
