@@ -8,6 +8,7 @@
 -- the system. What it is for is the memory that a filter keeps for configurations that are gone.
 
 local configuration = require "kong.plugins.tse-route-bridge.configuration"
+local request_headers = require "kong.plugins.tse-route-bridge.request_headers"
 
 
 local ngx = ngx
@@ -54,7 +55,7 @@ end
 
 -- A chain is what the requests of a service or a route have in common:
 --   ids              the numbers of its configurations, as keys
---   headers          variables of nginx that hold a request header which only the filter may set
+--   headers          the request headers that only the filter may set, with nginx's variables of them
 --   upstreams        the names of all Upstreams that can be chosen
 --   has_breaker      whether a configuration has circuit breakers
 --   error_header     the response header for errors
@@ -67,7 +68,9 @@ local function chain_of(configurations)
     chain.error_header = chain.error_header or one.error_header
     if not seen_headers[one.internal_header] then
       seen_headers[one.internal_header] = true
-      chain.headers[#chain.headers + 1] = one.internal_header
+      chain.headers[#chain.headers + 1] = {
+        name = one.internal_header, variable = request_headers.variable_of(one.internal_header),
+      }
     end
     for _, name in pairs(one.upstreams) do
       if not seen_upstreams[name] then

@@ -13,8 +13,10 @@
 local kong = kong
 local ngx = ngx
 local floor = math.floor
+local ipairs = ipairs
 local pcall = pcall
 local require = require
+local setmetatable = setmetatable
 local type = type
 
 
@@ -82,9 +84,11 @@ function M.register(version_of_bridge)
 end
 
 
+local CLASSES = { "1xx", "2xx", "3xx", "4xx", "5xx", "none" }
+
 local function class_of(status)
   if status and status >= 100 and status < 600 then
-    return floor(status / 100) .. "xx"
+    return CLASSES[floor(status / 100)]
   end
   return "none"
 end
@@ -94,6 +98,32 @@ end
 local function names_of(ctx)
   local service, route = ctx.service or {}, ctx.route or {}
   return service.name or service.host or "", route.name or route.id or ""
+end
+
+
+-- The labels of an outcome on a route: made once, since every request needs them.
+local labels_of_outcomes = setmetatable({}, { __mode = "k" })
+
+-- By class of the status; `all` are those without a class.
+local function labels_of(ctx, outcome, rule)
+  local of_outcome = labels_of_outcomes[outcome]
+  if not of_outcome then
+    of_outcome = setmetatable({}, { __mode = "k" })
+    labels_of_outcomes[outcome] = of_outcome
+  end
+
+  local route = ctx.route or outcome
+  local labels = of_outcome[route]
+  if not labels then
+    local service_name, route_name = names_of(ctx)
+    local upstream = outcome.upstream or OWN
+    labels = { all = { rule, upstream, service_name, route_name } }
+    for _, class in ipairs(CLASSES) do
+      labels[class] = { rule, upstream, service_name, route_name, class }
+    end
+    of_outcome[route] = labels
+  end
+  return labels
 end
 
 
@@ -127,16 +157,14 @@ function M.count(ctx, outcome)
     return
   end
 
-  local service, route = names_of(ctx)
-  local labels = { rule, outcome.upstream or OWN, service, route }
-  requests:inc(1, labels)
+  local labels = labels_of(ctx, outcome, rule)
+  requests:inc(1, labels.all)
+  responses:inc(1, labels[class_of(ngx.status)])
   -- An answer that Kong made itself, such as for a refused connection, says nothing about latency.
   local waited = ctx.KONG_WAITING_TIME
-  if waited and waited >= 0 and kong.response.get_source() == "service" then
-    latency:observe(waited, labels)
+  if waited and waited >= 0 and ctx.KONG_PROXIED and not ctx.KONG_UNEXPECTED then
+    latency:observe(waited, labels.all)
   end
-  labels[5] = class_of(ngx.status)
-  responses:inc(1, labels)
 end
 
 

@@ -91,7 +91,11 @@ function M.switch(ctx, chain, name)
   data.type, data.host, data.ip, data.port = "name", name, ip, port
   data.hostname = upstream.host_header or hostname or ip
   data.balancer, data.upstream, data.balancer_handle = pool, upstream, handle
-  data.hash_value, data.hash_cookie = hash_value, cookie
+  data.hash_value = hash_value
+  -- Not simply assigned: nil would make room for itself in the table.
+  if cookie or data.hash_cookie then
+    data.hash_cookie = cookie
+  end
 end
 
 

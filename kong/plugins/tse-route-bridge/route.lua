@@ -22,7 +22,6 @@ local upstreams = require "kong.plugins.tse-route-bridge.upstreams"
 
 local kong = kong
 local ngx = ngx
-local ipairs = ipairs
 local pcall = pcall
 local tostring = tostring
 
@@ -68,9 +67,9 @@ end
 
 
 local function prepare(ctx, chain)
-  for _, name in ipairs(chain.headers) do
-    local variable = chain.variables[name]
-    request_headers.clear(name, variable)
+  local guarded_headers = chain.headers
+  for i = 1, #guarded_headers do
+    request_headers.clear(guarded_headers[i].name, guarded_headers[i].variable)
   end
 
   if chain.has_breaker then
@@ -87,12 +86,6 @@ end
 
 -- All plugins have run, and no filter has.
 function M.attach(ctx, chain)
-  if not chain.variables then
-    chain.variables = {}
-    for _, name in ipairs(chain.headers) do
-      chain.variables[name] = request_headers.variable_of(name)
-    end
-  end
   ctx[CHAIN] = chain
   chains.enter()
   guarded(prepare, ctx, chain)
@@ -102,11 +95,10 @@ end
 -- For other plugins, such as those that write logs.
 local function publish(outcome)
   if outcome.share then
-    local shared = kong.ctx.shared
-    shared.tse_route_rule = outcome.rule
-    shared.tse_route_upstream = outcome.upstream
-    shared.tse_route_name = outcome.name
-    shared.tse_route_error = outcome.error
+    local shared, published = kong.ctx.shared, outcome.published
+    for i = 1, #published do
+      shared[published[i].key] = published[i].value
+    end
   end
 end
 
@@ -163,12 +155,10 @@ end
 
 
 -- nginx has written the request for the upstream before this phase, so it must be written once more.
--- Setting a Host header that differs does so.
 local function rewrite_request(ctx)
-  local var, data = ngx.var, ctx.balancer_data
-  local before = var.upstream_host
-  local ok, err = set_host_header(data, var.upstream_scheme, before, true)
-  if ok and var.upstream_host == before then
+  local var = ngx.var
+  local ok, err = set_host_header(ctx.balancer_data, var.upstream_scheme, var.upstream_host)
+  if ok then
     ok, err = recreate_request()
   end
   if not ok then
@@ -247,7 +237,7 @@ end
 
 local function finish(ctx)
   local outcome = ctx[OUTCOME]
-  if outcome and outcome.breaker and not outcome.error and kong.response.get_source() == "error" then
+  if outcome and outcome.breaker and not outcome.error and ctx.KONG_UNEXPECTED then
     outages.note(outcome.breaker)
   end
   if not ctx.tse_route_uncounted then
