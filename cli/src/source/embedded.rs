@@ -31,7 +31,8 @@ impl Embedded {
     }
 }
 
-/// Where each line of the inner text begins in the outer one.
+/// Where the pieces of the inner text that stand as they are in the outer one, such as its lines, begin
+/// in both.
 struct Lines(Vec<(usize, usize)>);
 
 impl Lines {
@@ -40,11 +41,38 @@ impl Lines {
             Kind::Scalar(_, Style::Literal) => Self::of_block(outer, string.span.start, inner),
             _ => {
                 let written = outer.get(string.span.clone())?;
+                if written.starts_with('"') && !written.contains('\n') {
+                    return Self::of_escaped(written, string.span.start, inner);
+                }
                 // A text with line breaks would be folded.
                 let at = if inner.contains('\n') { None } else { written.find(inner) }?;
                 Some(Self(vec![(0, string.span.start + at)]))
             }
         }
+    }
+
+    /// A string in double quotes: after each escape the two texts are another distance apart.
+    fn of_escaped(written: &str, start: usize, inner: &str) -> Option<Self> {
+        let mut places = vec![(0, start + 1)];
+        let mut at = 1;
+        for (inner_at, character) in inner.char_indices() {
+            let escape = written.get(at..)?;
+            let length = match escape.as_bytes() {
+                // A character beyond the first plane is two escapes in JSON, and one in YAML.
+                [b'\\', b'u', ..] => 6 * character.len_utf16(),
+                [b'\\', b'U', ..] => 10,
+                [b'\\', b'x', ..] => 4,
+                [b'\\', ..] => 2,
+                _ if escape.starts_with(character) => {
+                    at += character.len_utf8();
+                    continue;
+                }
+                _ => return None,
+            };
+            at += length;
+            places.push((inner_at + character.len_utf8(), start + at));
+        }
+        written.get(at..)?.starts_with('"').then_some(Self(places))
     }
 
     /// A literal block: its lines, indented. `start` is its first line that is not empty.
@@ -102,7 +130,10 @@ mod tests {
         for (text, place) in table.iter().take(4) {
             assert_eq!(place_of_a(text), *place, "{text}");
         }
-        // Escaped: the place of the string.
-        assert_eq!(place_of_a("x: 1\nv: \"{\\\"a\\\": 1}\"\n"), (1, 3));
+        assert_eq!(place_of_a("x: 1\nv: \"{\\\"a\\\": 1}\"\n"), (1, 12));
+        let text = "v: \"{\\n\\\"ö\\\": \\\"\\u00e4\\x41\\\", \\\"a\\\": 1}\"\n";
+        assert_eq!(text.get(place_of_a(text).1..).and_then(|rest| rest.chars().next()), Some('1'));
+        // Folded: the place of the string.
+        assert_eq!(place_of_a("v: >-\n  {\n  \"a\": 1}\n").0, 1);
     }
 }

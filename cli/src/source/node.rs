@@ -127,6 +127,18 @@ impl Node {
         }
     }
 
+    /// Where a part of a scalar's text stands, as far as the text stands as it is read.
+    pub(crate) fn part(&self, text: &str, part: Span) -> Span {
+        let quotes = self.span.len().saturating_sub(text.len());
+        match quotes {
+            0 | 2 => {
+                let start = self.span.start + quotes / 2;
+                start + part.start..start + part.end
+            }
+            _ => self.span.clone(),
+        }
+    }
+
     /// The same tree with its places moved.
     pub(crate) fn moved(self, to: &impl Fn(Span) -> Span) -> Self {
         let kind = match self.kind {

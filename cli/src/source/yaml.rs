@@ -18,7 +18,11 @@ pub(crate) fn parse(text: &str) -> (Vec<Node>, Vec<SyntaxFault>) {
             Ok(event) => event,
             Err(error) => {
                 let at = reader.offsets.of(error.marker().index());
-                reader.fault(at..at, format!("not YAML: {}", error.info()));
+                let (at, message) = match tab(text, at) {
+                    Some(tab) => (tab..tab + 1, "a tab; accepted are spaces".to_owned()),
+                    None => (at..at, error.info().to_owned()),
+                };
+                reader.fault(at, format!("not YAML: {message}"));
                 break;
             }
         };
@@ -33,6 +37,22 @@ pub(crate) fn parse(text: &str) -> (Vec<Node>, Vec<SyntaxFault>) {
         documents.retain(|document| !document.is_null());
     }
     (documents, reader.faults)
+}
+
+/// The tab that a reader did not get past: it stands in the line of the fault or begins the next one.
+fn tab(text: &str, at: usize) -> Option<usize> {
+    let line_start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let mut start = line_start;
+    for line in text.get(line_start..)?.split_inclusive('\n').take(2) {
+        let blank = line.len() - line.trim_start().len();
+        // In the line of the fault any tab before it may be the reason.
+        let reach = if start == line_start { blank.max(at - start) } else { blank };
+        if let Some(tab) = line.get(..reach).and_then(|before| before.find('\t')) {
+            return Some(start + tab);
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// The fault of a key that is there already.
@@ -317,7 +337,14 @@ mod tests {
 
     #[test]
     fn faults_have_their_place() {
-        for (text, at) in [("a: 1\na: 2\n", 5), ("a: [1, 2\n", 9), ("a: b: c\n", 4)] {
+        for (text, at) in [
+            ("a: 1\na: 2\n", 5),
+            ("a: [1, 2\n", 9),
+            ("a: b: c\n", 4),
+            ("a: 1\n\tb: 2\n", 5),
+            ("a:\n  b:\n\t- c: 1\n", 8),
+            ("a:\n  b:\tc\n  d: e\n", 7),
+        ] {
             let (_, faults) = parse(text);
             assert_eq!(
                 faults.first().map(|fault| fault.span.start),
