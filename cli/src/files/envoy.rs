@@ -1,6 +1,6 @@
 //! Envoy bootstraps and listeners.
 
-use super::{Found, Guard, Subject, UpstreamNames};
+use super::{Found, Gateway, Guard, Subject, UpstreamNames};
 use crate::source::Node;
 use hashbrown::HashSet;
 
@@ -43,13 +43,16 @@ pub(super) fn find(bootstrap: &Node, found: &mut Found<'_>) {
         }
         let holds = plugin.get("allow_on_headers_stop_iteration").and_then(Node::scalar);
         let holds = holds.and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let misplaced = found.misplaced(plugin, "configuration");
         let config = match plugin.get("configuration") {
+            None if misplaced => None,
             None => Some(Node::null(super::head(plugin))),
             Some(any) => configuration(any, found),
         };
         if let Some(node) = config {
             found.subjects.push(Subject {
                 upstreams: upstreams.clone(),
+                gateway: Some(Gateway::Envoy),
                 holds_requests: Some(holds),
                 guard: managers.iter().find(|manager| manager.has(filter)).map(Manager::guard),
                 ..Subject::labelled(format!("filter {name}"), node)
@@ -82,8 +85,12 @@ fn managers(bootstrap: &Node) -> Vec<Manager<'_>> {
     bootstrap.walk(&mut |node| {
         let is_manager = |kind: &str| kind.ends_with("v3.HttpConnectionManager");
         if node.text_of("@type").is_some_and(is_manager) {
-            let guard =
-                Guard { span: super::head(node), removed: removed_early(node), policy: None };
+            let guard = Guard {
+                span: super::head(node),
+                removed: removed_early(node),
+                policy: None,
+                routed: node.get("route_config").map(routing_headers),
+            };
             managers.push(Manager { node, guard });
         }
     });
@@ -101,17 +108,36 @@ pub(super) fn removed_early(manager: &Node) -> HashSet<String> {
         .collect()
 }
 
-/// The configuration in an `Any`: a string with JSON in it, or a struct.
+/// The headers by which routes pick their cluster, in lower case.
+fn routing_headers(routes: &Node) -> HashSet<String> {
+    let mut headers = HashSet::new();
+    routes.walk(&mut |node| {
+        headers.extend(node.text_of("cluster_header").map(str::to_ascii_lowercase));
+    });
+    headers
+}
+
+/// The configuration in an `Any`: a string with JSON in it.
 fn configuration(any: &Node, found: &mut Found<'_>) -> Option<Node> {
-    let kind = any.text_of("@type").unwrap_or_default();
+    const ACCEPTED: &str =
+        "accepted is a `google.protobuf.StringValue` with the configuration as JSON";
+    let kind = any.get("@type");
+    let kind_name = kind.and_then(Node::text).unwrap_or_default();
     match any.get("value") {
-        Some(value) if kind.ends_with("StringValue") || kind.ends_with("protobuf.Struct") => {
+        Some(value) if kind_name.ends_with("StringValue") => {
+            if value.text().is_none() {
+                found.error(value, format!("found no string; {ACCEPTED}"));
+            }
+            found.configuration(value)
+        }
+        Some(value) if kind_name.ends_with("protobuf.Struct") => {
+            let message = "found a `google.protobuf.Struct`, which Envoy hands over as protobuf and the \
+                           filter refuses";
+            found.error(kind.unwrap_or(any), format!("{message}; {ACCEPTED}"));
             found.configuration(value)
         }
         _ => {
-            let message = "found another kind of value; accepted is a `google.protobuf.StringValue` \
-                           with the configuration as JSON, or a `google.protobuf.Struct`";
-            found.error(any, message);
+            found.error(any, format!("found another kind of value; {ACCEPTED}"));
             None
         }
     }

@@ -1,7 +1,7 @@
 //! Kong's declarative files.
 
-use super::{Found, PLUGIN, Subject, UpstreamNames};
-use crate::source::Node;
+use super::{BRIDGE, Found, Gateway, PLUGIN, Subject, UpstreamNames};
+use crate::source::{Node, Span};
 
 /// Finds the plugins and the filters of filter chains, on services, on routes and at the top level.
 pub(super) fn find(file: &Node, found: &mut Found<'_>) {
@@ -10,7 +10,7 @@ pub(super) fn find(file: &Node, found: &mut Found<'_>) {
         what: "an upstream of this file",
         names: names.map(str::to_owned).collect(),
     };
-    let mut finder = Finder { found, upstreams };
+    let mut finder = Finder { found, upstreams, needs_bridge: None };
     finder.owner(file, "", false);
     for service in file.list("services") {
         let label = format!("service {}", name_of(service));
@@ -27,17 +27,33 @@ pub(super) fn find(file: &Node, found: &mut Found<'_>) {
             finder.owner(consumer, what, false);
         }
     }
+    let needs_bridge = finder.needs_bridge;
+    if let Some(span) = needs_bridge.filter(|_| !has_bridge(file)) {
+        let message = format!(
+            "this file has no instance of the plugin {BRIDGE}: without the bridge every request stays \
+             with its service; switching needs it in `plugins` of kong.conf, counting and circuit \
+             breakers need a global instance, `plugins: [{{name: {BRIDGE}}}]`"
+        );
+        found.warning(&Node::null(span), message);
+    }
+}
+
+/// Whether a declarative file has an instance of the bridge.
+fn has_bridge(file: &Node) -> bool {
+    file.list("plugins").iter().any(|plugin| plugin.text_of("name") == Some(BRIDGE))
 }
 
 struct Finder<'f, 's> {
     found: &'f mut Found<'s>,
     upstreams: UpstreamNames,
+    /// The first filter whose decisions the bridge has to act on.
+    needs_bridge: Option<Span>,
 }
 
 impl Finder<'_, '_> {
     /// The plugins and filter chains of a service, a route or the whole file.
     fn owner(&mut self, owner: &Node, label: &str, binds: bool) {
-        for plugin in owner.list("plugins").iter().filter(|plugin| is_ours(plugin)) {
+        for plugin in owner.list("plugins").iter().filter(|plugin| is_meant(plugin)) {
             let target = ["service", "route"].into_iter().find_map(|field| {
                 let target = plugin.get(field).filter(|target| !target.is_null())?;
                 let name =
@@ -60,29 +76,40 @@ impl Finder<'_, '_> {
             });
             let label = target.unwrap_or_else(|| label.to_owned());
             let label = format!("{label}, filter chain {}", name_of(chain));
-            for filter in chain.list("filters").iter().filter(|filter| is_ours(filter)) {
+            for filter in chain.list("filters").iter().filter(|filter| is_meant(filter)) {
                 self.config(filter, &label);
             }
         }
     }
 
     fn config(&mut self, owner: &Node, label: &str) {
+        if let Some(name) = owner.get("name") {
+            let wrong = name.text().filter(|text| *text != PLUGIN);
+            wrong.into_iter().for_each(|text| self.found.misspelt(name, text));
+        }
+        let misplaced = self.found.misplaced(owner, "config");
         let config = match owner.get("config") {
             Some(config) => self.found.configuration(config),
+            None if misplaced => None,
             None => Some(Node::null(super::head(owner))),
         };
         if let Some(config) = config {
             let label = if label.is_empty() { "plugin" } else { label };
+            if config.text_of("route_by") != Some("header") {
+                self.needs_bridge.get_or_insert_with(|| super::head(owner));
+            }
             self.found.subjects.push(Subject {
                 upstreams: Some(self.upstreams.clone()),
+                gateway: Some(Gateway::Kong),
                 ..Subject::labelled(label.to_owned(), config)
             });
         }
     }
 }
 
-fn is_ours(plugin: &Node) -> bool {
-    plugin.text_of("name") == Some(PLUGIN)
+/// Whether a plugin or a filter is this one, if under a name that Kong does not know it by.
+fn is_meant(plugin: &Node) -> bool {
+    plugin.text_of("name").is_some_and(|name| name == PLUGIN || super::resembles(name))
 }
 
 fn name_of(node: &Node) -> &str {

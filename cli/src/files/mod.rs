@@ -1,16 +1,17 @@
 //! The files that carry a configuration, and the configurations in them.
 
+mod advice;
 mod envoy;
 mod kong;
 mod kubernetes;
 mod subject;
 
-pub(crate) use subject::{Guard, Subject, UpstreamNames};
+pub(crate) use subject::{Gateway, Guard, Subject, UpstreamNames};
 
 use super::diagnostic::Diagnostic;
-use super::source::{Kind, Node, Source};
+use super::source::{Kind, Node, Source, Span};
 use hashbrown::HashSet;
-use tse_route::config::Config;
+use tse_route::config::{Config, nearest, quote};
 
 /// The name under which gateways know the filter.
 pub(crate) const PLUGIN: &str = "tse-route";
@@ -18,6 +19,19 @@ pub(crate) const PLUGIN: &str = "tse-route";
 /// Whether a Wasm filter's name, or that of its file, is this one's.
 fn is_plugin(name: &str) -> bool {
     name.contains("tse-route") || name.contains("tse_route")
+}
+
+/// The plugin that acts on the filter's decisions on Kong.
+const BRIDGE: &str = "tse-route-bridge";
+
+/// Whether a name of Kong's is hardly meant for any other plugin than this one.
+fn resembles(name: &str) -> bool {
+    name != PLUGIN && name != BRIDGE && (is_plugin(name) || nearest(name, [PLUGIN]).is_some())
+}
+
+/// Whether a field belongs into a configuration.
+fn is_field(name: &str) -> bool {
+    Config::FIELDS.contains(&name)
 }
 
 /// A file and what was found in it.
@@ -124,7 +138,32 @@ impl Found<'_> {
     }
 
     fn error(&mut self, node: &Node, message: impl Into<String>) {
-        self.diagnostics.push(Diagnostic::error(head(node), message.into()));
+        self.error_at(head(node), message);
+    }
+
+    fn error_at(&mut self, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::error(span, message.into()));
+    }
+
+    /// Another name than Kong knows the filter by.
+    fn misspelt(&mut self, node: &Node, name: &str) {
+        self.error(node, format!("found {}; accepted is `{PLUGIN}`", quote(name)));
+    }
+
+    /// Fields of a configuration that stand beside the field that should have them: gateways leave
+    /// them out without a word, or refuse the whole.
+    fn misplaced(&mut self, owner: &Node, field: &str) -> bool {
+        let strays = owner.entries().iter().filter(|entry| is_field(&entry.key));
+        let mut any = false;
+        for stray in strays {
+            any = true;
+            let message = format!(
+                "found `{0}` beside `{field}`; accepted is `{0}` under `{field}`",
+                stray.key
+            );
+            self.error_at(stray.key_span.clone(), message);
+        }
+        any
     }
 
     fn warning(&mut self, node: &Node, message: impl Into<String>) {
@@ -133,7 +172,7 @@ impl Found<'_> {
 }
 
 /// The place of a node that may be long: that of its first field.
-fn head(node: &Node) -> super::source::Span {
+fn head(node: &Node) -> Span {
     match &node.kind {
         Kind::Map(entries) => match entries.first() {
             Some(first) => first.key_span.clone(),
