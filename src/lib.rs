@@ -12,6 +12,7 @@ pub mod engine;
 mod filter;
 #[cfg(target_os = "wasi")]
 mod host;
+mod json;
 #[cfg(target_os = "wasi")]
 mod observe;
 

@@ -1,5 +1,6 @@
 //! Which part of a request a condition looks at.
 
+use super::body::{self, Keys, Parameter};
 use super::parse::{authority, cookie, query};
 use super::request::{Body, Bytes, Request};
 use crate::config::{Item, Location, SystemKey};
@@ -58,6 +59,29 @@ impl Attribute {
     }
 }
 
+/// The parts of a request that a table's rules look at, each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attributes {
+    list: Box<[Attribute]>,
+    /// Those that are parameters of JSON bodies, by their positions in the list.
+    keys: Keys,
+}
+
+impl Attributes {
+    pub(crate) fn new(list: Vec<Attribute>) -> Self {
+        let keys = list.iter().enumerate().filter_map(|(position, attribute)| match attribute {
+            Attribute::Body(Some(key)) => Some((position, &**key)),
+            _ => None,
+        });
+        let keys = Keys::new(keys);
+        Self { list: list.into(), keys }
+    }
+
+    pub(crate) fn get(&self, position: usize) -> Option<&Attribute> {
+        self.list.get(position)
+    }
+}
+
 /// What is known of an attribute of one request.
 #[derive(Clone, Debug)]
 enum Slot<'r> {
@@ -69,8 +93,8 @@ enum Slot<'r> {
     OfTarget(Range<usize>),
     /// A piece of the joined cookies.
     OfCookies(Range<usize>),
-    /// The body as a whole.
-    WholeBody,
+    /// A piece of the body.
+    OfBody(Range<usize>),
 }
 
 /// The value of an attribute.
@@ -83,15 +107,15 @@ pub(crate) enum Value<'s> {
 /// A request's attributes: each is read when it is first asked for, and then remembered.
 pub(crate) struct Facts<'r, 't, R> {
     request: &'r R,
-    attributes: &'t [Attribute],
+    attributes: &'t Attributes,
     slots: Slots<'r>,
     target: Option<Option<Bytes<'r>>>,
     cookies: Option<Option<Bytes<'r>>>,
-    body: Option<super::body::Parsed<'r>>,
+    body: Option<body::Parsed<'r>>,
 }
 
 impl<'r, 't, R: Request> Facts<'r, 't, R> {
-    pub(crate) fn new(request: &'r R, attributes: &'t [Attribute]) -> Self {
+    pub(crate) fn new(request: &'r R, attributes: &'t Attributes) -> Self {
         Self {
             request,
             attributes,
@@ -103,7 +127,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
     }
 
     /// What was seen of the body, if a rule asked for it.
-    pub(crate) fn body(&self) -> Option<&super::body::Parsed<'r>> {
+    pub(crate) fn body(&self) -> Option<&body::Parsed<'r>> {
         self.body.as_ref()
     }
 
@@ -117,8 +141,8 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
         if !self.is_read(index)
             && let Some(attribute) = self.attributes.get(index)
         {
-            let read = self.read(attribute);
-            self.slots.insert(index, self.attributes.len(), read);
+            let read = self.read(index, attribute);
+            self.slots.insert(index, self.attributes.list.len(), read);
         }
         let bytes = match self.slots.get(index) {
             None | Some(Slot::Absent) => None,
@@ -126,12 +150,16 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
             Some(Slot::Value(bytes)) => Some(&**bytes),
             Some(Slot::OfTarget(range)) => part(&self.target, range),
             Some(Slot::OfCookies(range)) => part(&self.cookies, range),
-            Some(Slot::WholeBody) => self.body.as_ref().and_then(super::body::Parsed::whole),
+            Some(Slot::OfBody(range)) => self
+                .body
+                .as_ref()
+                .and_then(body::Parsed::whole)
+                .and_then(|body| body.get(range.clone())),
         };
         bytes.map_or(Value::Absent, Value::Present)
     }
 
-    fn read(&mut self, attribute: &Attribute) -> Slot<'r> {
+    fn read(&mut self, index: usize, attribute: &Attribute) -> Slot<'r> {
         let request = self.request;
         match attribute {
             Attribute::Header(name) => request.header(name).map_or(Slot::Absent, Slot::Value),
@@ -168,7 +196,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
                     None => Slot::Absent,
                 }
             }
-            Attribute::Body(key) => self.read_body(key.as_deref()),
+            Attribute::Body(key) => self.read_body(index, key.as_deref()),
         }
     }
 
@@ -177,21 +205,22 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
         self.target.get_or_insert_with(|| request.target()).as_deref()
     }
 
-    fn read_body(&mut self, key: Option<&str>) -> Slot<'r> {
+    fn read_body(&mut self, index: usize, key: Option<&str>) -> Slot<'r> {
         let request = self.request;
-        let body = self.body.get_or_insert_with(|| super::body::Parsed::new(request.body()));
-        let Some(key) = key else {
-            return match body.raw() {
-                Body::Pending => Slot::Pending,
-                Body::Whole(_) => Slot::WholeBody,
-                Body::None | Body::Unreadable => Slot::Absent,
-            };
-        };
-        if *body.raw() == Body::Pending {
-            return Slot::Pending;
+        let body = self.body.get_or_insert_with(|| body::Parsed::new(request.body()));
+        match (body.raw(), key) {
+            (Body::Pending, _) => Slot::Pending,
+            (Body::None | Body::Unreadable, _) => Slot::Absent,
+            (Body::Whole(bytes), None) => Slot::OfBody(0..bytes.len()),
+            (Body::Whole(_), Some(key)) => {
+                let content_type = || request.header("content-type");
+                match body.parameter(&self.attributes.keys, (index, key), content_type) {
+                    Some(Parameter::AsSent(range)) => Slot::OfBody(range),
+                    Some(Parameter::Decoded(value)) => Slot::Value(Cow::Owned(value)),
+                    None => Slot::Absent,
+                }
+            }
         }
-        let parameter = body.parameter(key, || request.header("content-type"));
-        parameter.map_or(Slot::Absent, |value| Slot::Value(Cow::Owned(value)))
     }
 }
 

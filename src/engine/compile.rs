@@ -1,6 +1,6 @@
 //! From a configuration to a table: all work that does not depend on a request is done here, once.
 
-use super::attribute::Attribute;
+use super::attribute::{Attribute, Attributes};
 use super::breaker::Policy;
 use super::index::Index;
 use super::matches::{
@@ -38,7 +38,7 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
     // Stable: rules of one priority keep their order.
     sort_by_key(&mut rules, |rule| std::cmp::Reverse(rule.weight));
     let breakers = number_breakers(&mut rules);
-    let attributes = compiler.attributes;
+    let attributes = Attributes::new(compiler.attributes);
     let index = Index::new(&rules, &attributes);
     (Table { rules, attributes, breakers, index }, at.finish())
 }

@@ -1,6 +1,6 @@
 //! The compiled form of a configuration.
 
-use super::attribute::Attribute;
+use super::attribute::Attributes;
 use super::breaker::Policy;
 use super::index::Index;
 use super::rule::{Rule, Target};
@@ -11,7 +11,7 @@ pub struct Table {
     /// The enabled rules, in the order in which they are tried.
     pub(super) rules: Vec<Rule>,
     /// The parts of a request that the rules look at, each once.
-    pub(super) attributes: Vec<Attribute>,
+    pub(super) attributes: Attributes,
     /// How many circuit breakers the rules have.
     pub(super) breakers: usize,
     /// The way to the rules that can hold.

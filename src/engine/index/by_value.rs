@@ -9,6 +9,7 @@ use super::patterns::Patterns;
 use crate::engine::matches::{Test, literal_pattern};
 use crate::engine::sorted::sort_by_key;
 use hashbrown::HashMap;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// The rules of a group, by what they ask of the value.
@@ -99,21 +100,24 @@ impl<'t> Filing<'t> {
         filed.entry(key).or_insert_with(|| (test, Vec::new())).1.push(member);
     }
 
-    /// The finished group; `node` files the rules of one place further.
+    /// The finished group; `node` files the rules of one place further, `listed` counts the values
+    /// that were taken out of lists: each is a place of its own, so that they multiply from level
+    /// to level.
     pub(super) fn finish<N>(
         mut self,
         limits: Limits,
+        listed: &Cell<usize>,
         mut node: impl FnMut(Vec<Member>) -> N,
     ) -> ByValue<N> {
         let mut tests = Vec::new();
-        let mut listed = 0;
         for (test, members) in in_order(self.lists) {
             let Test::In(list) = test else { continue };
-            if list.len() > limits.list || listed + list.len() > limits.lists {
+            let places = listed.get().saturating_add(list.len().saturating_mul(members.len()));
+            if list.len() > limits.list || places > limits.lists {
                 tests.push((test.clone(), node(members)));
                 continue;
             }
-            listed += list.len();
+            listed.set(places);
             for value in list.values() {
                 let (_, filed) = self.equal.entry(value.into()).or_insert((test, Vec::new()));
                 filed.extend(&members);

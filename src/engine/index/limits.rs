@@ -9,7 +9,7 @@ pub(super) struct Limits {
     pub(super) group_from: usize,
     /// Larger lists are looked up whole instead of value by value: they would be in memory twice.
     pub(super) list: usize,
-    /// How many values of lists a group takes apart in all.
+    /// How many values of lists an index takes apart in all, each counted for every rule that has it.
     pub(super) lists: usize,
     /// Sets of more address blocks are looked up whole.
     pub(super) blocks: usize,

@@ -27,7 +27,7 @@ mod patterns;
 
 pub(super) use ask::Found;
 
-use super::attribute::{Attribute, Facts};
+use super::attribute::{Attributes, Facts};
 use super::request::Request;
 use super::rule::Rule;
 use ask::ask_each;
@@ -43,11 +43,11 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(rules: &[Rule], attributes: &[Attribute]) -> Self {
+    pub(super) fn new(rules: &[Rule], attributes: &Attributes) -> Self {
         Self::with_limits(rules, attributes, Limits::MEASURED)
     }
 
-    fn with_limits(rules: &[Rule], attributes: &[Attribute], limits: Limits) -> Self {
+    fn with_limits(rules: &[Rule], attributes: &Attributes, limits: Limits) -> Self {
         let root = Builder::new(rules, attributes, limits).root();
         Self { root: matches!(root, Node::Branch(_)).then_some(root) }
     }

@@ -3,9 +3,11 @@
 use super::by_value::{ByValue, Filing};
 use super::limits::Limits;
 use super::member::{Member, positions};
-use crate::engine::attribute::Attribute;
+use crate::engine::attribute::{Attribute, Attributes};
 use crate::engine::rule::{Item, Rule};
 use crate::engine::sorted::sort_by_key;
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// Levels of nesting, so that building an index takes little stack. A level narrows the
 /// candidates down by one more item; what is left at the last is asked one by one.
@@ -70,14 +72,16 @@ impl Group {
 /// Files rules.
 pub(super) struct Builder<'t> {
     rules: &'t [Rule],
-    attributes: &'t [Attribute],
+    attributes: &'t Attributes,
     limits: Limits,
     depth: usize,
+    /// How many values of lists have been taken apart.
+    listed: Rc<Cell<usize>>,
 }
 
 impl<'t> Builder<'t> {
-    pub(super) fn new(rules: &'t [Rule], attributes: &'t [Attribute], limits: Limits) -> Self {
-        Self { rules, attributes, limits, depth: 0 }
+    pub(super) fn new(rules: &'t [Rule], attributes: &'t Attributes, limits: Limits) -> Self {
+        Self { rules, attributes, limits, depth: 0, listed: Rc::default() }
     }
 
     /// All rules.
@@ -130,11 +134,9 @@ impl<'t> Builder<'t> {
             for (item, member) in filed {
                 filing.file(&item.test, *member);
             }
-            groups.push(Group {
-                attribute,
-                rules,
-                by_value: filing.finish(self.limits, |members| self.node(members)),
-            });
+            let listed = Rc::clone(&self.listed);
+            let by_value = filing.finish(self.limits, &listed, |members| self.node(members));
+            groups.push(Group { attribute, rules, by_value });
         }
         sort_by_key(&mut groups, Group::first);
         Branch { residual: positions(&residual), groups: groups.into() }
