@@ -30,12 +30,33 @@ pub struct Loaded {
     pub report: Report,
 }
 
+/// A configuration that cannot be used.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// What could be read of it; what could not stands as its default.
+    pub config: Config,
+    /// What is wrong with it.
+    pub report: Report,
+}
+
 /// Reads and compiles a configuration.
 ///
 /// # Errors
 /// Everything that is wrong with it, each fault with its place.
 pub fn load(json: &[u8]) -> Result<Loaded, Report> {
+    load_or_keep(json).map_err(|refused| refused.report)
+}
+
+/// [`load`] for whoever needs to know what a configuration would have been.
+///
+/// # Errors
+/// The configuration, as far as it could be read, and everything that is wrong with it.
+pub fn load_or_keep(json: &[u8]) -> Result<Loaded, Box<Refused>> {
     let (config, report) = config::parse(json);
     let (table, report) = engine::compile(&config, report);
-    if report.is_usable() { Ok(Loaded { config, table, report }) } else { Err(report) }
+    if report.is_usable() {
+        Ok(Loaded { config, table, report })
+    } else {
+        Err(Box::new(Refused { config, report }))
+    }
 }

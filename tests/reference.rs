@@ -41,6 +41,7 @@ fn defaults() -> BTreeMap<&'static str, Value> {
         ("rules[].weight_total", json!(100)),
         ("rules[].hash_on", json!("none")),
         ("rules[].hash_on_cookie_path", json!("/")),
+        ("rules[].hash_on_cookie_secure", json!(false)),
         ("rules[].hash_fallback", json!("none")),
         ("rules[].upstream[].weight", json!(100)),
         ("rules[].upstream[].request_headers.set", json!([])),
@@ -167,16 +168,21 @@ fn type_of(path: &str, schema: &Value) -> String {
         named.collect::<Vec<_>>().join(", ")
     } else {
         let one = |kind: &str| match (kind, pattern) {
+            ("number", None) if schema.get("multipleOf").is_some() => {
+                format!("integer{}", numbers())
+            }
             ("array", _) => format!("list{}", elements()),
             ("object", _) if schema.get("properties").is_none() => "numbers by name".to_owned(),
             ("string", Some(name)) => name.to_owned(),
             ("number", Some("duration")) => "seconds".to_owned(),
-            ("integer" | "number", None) => format!("{kind}{}", numbers()),
+            ("number", None) => format!("number{}", numbers()),
             (kind, _) => kind.to_owned(),
         };
         // A time that says what it may be says so for the number too.
         let said = |kind: &&str| {
             *kind != "null"
+                // What an empty list is on its way through Lua.
+                && !(*kind == "object" && schema.get("maxProperties").is_some())
                 && !(*kind == "number" && pattern.is_some_and(|p| p.contains("seconds")))
         };
         let parts: Vec<String> =

@@ -2,7 +2,7 @@
 
 use super::check_delivery;
 use super::condition::{Item, Location};
-use super::model::{Config, GlobalConfig, Header, MAX_RULES, Rule};
+use super::model::{Config, GlobalConfig, Rule};
 use super::read::{nearest, quote};
 use super::report::{Cursor, Report, Step};
 use super::values::Share;
@@ -12,18 +12,10 @@ use hashbrown::{HashMap, HashSet};
 pub(super) fn check(config: &Config, report: Report) -> Report {
     let at = &mut Cursor::new(report);
     at.field("rules", |at| {
-        if config.rules.len() > MAX_RULES {
-            at.error(format!(
-                "found a list of {}; accepted are at most {MAX_RULES} rules",
-                config.rules.len()
-            ));
-        }
-        for (index, rule) in config.rules.iter().enumerate() {
-            at.element(index, |at| {
-                check_shares(rule, at);
-                check_delivery::check(rule, at);
-            });
-        }
+        at.each(&config.rules, |rule, at| {
+            check_shares(rule, at);
+            check_delivery::check(rule, at);
+        });
         check_ties(&config.rules, at);
     });
     at.field("global_configs", |at| check_ids(&config.global_configs, at));
@@ -80,18 +72,16 @@ fn check_ties<'c>(rules: &'c [Rule], at: &mut Cursor<'c>) {
 
 fn check_ids<'c>(global_configs: &'c [GlobalConfig], at: &mut Cursor<'c>) {
     let mut seen = HashSet::new();
-    for (index, global) in global_configs.iter().enumerate() {
-        if !seen.insert(global.id.0.as_str()) {
-            at.element(index, |at| {
-                at.field("id", |at| {
-                    at.error(format!(
-                        "found {} a second time; accepted is each id once",
-                        quote(&global.id.0)
-                    ));
-                });
-            });
-        }
-    }
+    at.each(global_configs, |global, at| {
+        at.field("id", |at| {
+            if !seen.insert(global.id.0.as_str()) && at.is_sound() {
+                at.error(format!(
+                    "found {} a second time; accepted is each id once",
+                    quote(&global.id.0)
+                ));
+            }
+        });
+    });
 }
 
 fn check_references<'c>(config: &'c Config, at: &mut Cursor<'c>) {
@@ -119,38 +109,38 @@ fn visit_items<'c>(
     mut visit: impl FnMut(Location, &'c Item, &mut Cursor<'c>),
 ) {
     at.field("rules", |at| {
-        for (index, rule) in config.rules.iter().enumerate() {
-            let Some(condition) = &rule.condition else { continue };
-            at.element(index, |at| {
-                at.field("condition", |at| {
-                    for (location, items) in &condition.locations {
-                        at.field(location.word(), |at| {
-                            items.visit(at, |item, at| visit(*location, item, at));
-                        });
-                    }
-                });
+        at.each(&config.rules, |rule, at| {
+            let Some(condition) = &rule.condition else { return };
+            at.field("condition", |at| {
+                for (location, items) in &condition.locations {
+                    at.field(location.word(), |at| {
+                        items.visit(at, |item, at| visit(*location, item, at));
+                    });
+                }
             });
-        }
+        });
     });
 }
 
 /// The internal header carries the decision: nothing else may write it.
 fn check_internal_header<'c>(config: &'c Config, at: &mut Cursor<'c>) {
-    let internal = &config.upstream_header;
+    let internal = config.upstream_header.as_str();
     let upstreams = config.rules.iter().enumerate().flat_map(|(rule_index, rule)| {
         let upstreams = rule.upstream.0.iter().enumerate();
         upstreams.map(move |(index, upstream)| (rule_index, index, upstream))
     });
     for (rule_index, index, upstream) in upstreams {
         let Some(headers) = &upstream.request_headers else { continue };
-        let names = |list: &'c [Header]| list.iter().map(|header| &header.name).collect::<Vec<_>>();
+        let among = |list: &'c [super::model::Header]| {
+            list.iter().position(|header| header.name.as_str() == internal)
+        };
         let lists = [
-            ("set", names(&headers.set)),
-            ("add", names(&headers.add)),
-            ("remove", headers.remove.iter().collect()),
+            ("set", among(&headers.set)),
+            ("add", among(&headers.add)),
+            ("remove", headers.remove.iter().position(|name| name.as_str() == internal)),
         ];
-        for (list, names) in lists {
-            let Some(position) = names.iter().position(|name| *name == internal) else { continue };
+        for (list, position) in lists {
+            let Some(position) = position else { continue };
             let place = [
                 Step::Field("rules"),
                 Step::Element(rule_index),
@@ -163,7 +153,7 @@ fn check_internal_header<'c>(config: &'c Config, at: &mut Cursor<'c>) {
             at.within(&place, |at| {
                 at.error(format!(
                     "found `{}`, which carries the chosen upstream; accepted is any other header",
-                    internal.as_str()
+                    internal
                 ));
             });
         }

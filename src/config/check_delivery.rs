@@ -1,14 +1,20 @@
 //! What the fields of progressive delivery must have in common.
 
-use super::delivery::{CircuitBreaker, HashOn, MAX_STAGES, NamedWeights, Rollout};
+use super::delivery::{
+    CircuitBreaker, CookieDemand, CookieName, HashOn, MAX_STAGES, NamedWeights, Rollout,
+};
 use super::model::Rule;
 use super::read::{listed, nearest, quote};
 use super::report::Cursor;
 use super::values::Share;
+use hashbrown::HashMap;
 
 /// Checks one rule, with the cursor at it.
 pub(super) fn check<'c>(rule: &'c Rule, at: &mut Cursor<'c>) {
     check_hash(rule, at);
+    if let Some(demand) = rule.hash_on_cookie.as_ref().and_then(CookieName::demand) {
+        check_cookie(rule, demand, at);
+    }
     if let Some(rollout) = &rule.rollout {
         at.field("rollout", |at| check_rollout(rule, rollout, at));
     }
@@ -55,6 +61,23 @@ fn check_hash<'c>(rule: &'c Rule, at: &mut Cursor<'c>) {
     }
 }
 
+/// A cookie that browsers drop is issued anew for every request.
+fn check_cookie<'c>(rule: &'c Rule, demand: CookieDemand, at: &mut Cursor<'c>) {
+    if !rule.hash_on_cookie_secure {
+        at.field("hash_on_cookie", |at| {
+            at.error(
+                "found a name that browsers accept of `Secure` cookies only; accepted is \
+                 `hash_on_cookie_secure: true` beside it, or another name",
+            );
+        });
+    }
+    if demand == CookieDemand::SecureAtRoot && rule.hash_on_cookie_path != Default::default() {
+        at.field("hash_on_cookie_path", |at| {
+            at.error("browsers accept a cookie whose name begins with `__Host-` for `/` only");
+        });
+    }
+}
+
 fn has_text(text: &Option<String>) -> bool {
     text.as_ref().is_some_and(|text| !text.is_empty())
 }
@@ -85,26 +108,19 @@ fn check_rollout<'c>(rule: &'c Rule, rollout: &'c Rollout, at: &mut Cursor<'c>) 
         });
     }
     at.field("stages", |at| {
-        if (stages.is_empty() || stages.len() > MAX_STAGES) && at.is_sound() {
-            at.error(format!(
-                "found a list of {}; accepted is a list of 1 to {MAX_STAGES} stages",
-                stages.len()
-            ));
+        if stages.is_empty() && at.is_sound() {
+            at.error(format!("found a list of 0; accepted is a list of 1 to {MAX_STAGES} stages"));
         }
         let mut previous = None;
-        for (index, stage) in stages.iter().enumerate() {
-            at.element(index, |at| {
-                at.field("after", |at| {
-                    if at.is_sound() && previous.is_some_and(|previous| stage.after < previous) {
-                        at.error(
-                            "found a time before the stage above; accepted is the order of time",
-                        );
-                    }
-                });
-                at.field("weights", |at| check_weights(rule, &stage.weights, at));
+        at.each(stages, |stage, at| {
+            at.field("after", |at| {
+                if at.is_sound() && previous.is_some_and(|previous| stage.after < previous) {
+                    at.error("found a time before the stage above; accepted is the order of time");
+                }
             });
+            at.field("weights", |at| check_weights(rule, &stage.weights, at));
             previous = Some(stage.after);
-        }
+        });
     });
 }
 
@@ -119,8 +135,15 @@ fn check_weights<'c>(rule: &'c Rule, weights: &'c NamedWeights, at: &mut Cursor<
         .iter()
         .filter_map(|upstream| upstream.name.as_ref().map(|name| name.0.as_str()))
         .collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for name in &known {
+        *counts.entry(name).or_default() += 1;
+    }
     for (name, _) in &weights.0 {
-        let message = match known.iter().filter(|known| *known == name).count() {
+        if at.is_full() {
+            return;
+        }
+        let message = match counts.get(name.as_str()).copied().unwrap_or(0) {
             1 => continue,
             0 if known.is_empty() => {
                 "accepted is none, because no upstream of this rule has a name".to_owned()

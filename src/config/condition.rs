@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// The most items that one location of a rule may have.
 pub const MAX_ITEMS: usize = 1_000;
+/// The most steps that the key of a body parameter may have.
+const MAX_STEPS: usize = 64;
 
 keywords! {
     /// Where a request is looked at.
@@ -199,6 +201,10 @@ impl Item {
         let key = self.key.take();
         at.field("key", |at| match (location, &key) {
             (Location::Path | Location::Method, _) => {}
+            (Location::Body, Some(key)) if key.split('.').count() > MAX_STEPS => at.error(format!(
+                "found a key of {} steps; accepted are at most {MAX_STEPS}",
+                key.split('.').count()
+            )),
             (Location::Body, _) => {}
             (Location::System, Some(word)) if SystemKey::from_word(word).is_some() => {}
             (Location::System, Some(found)) => {
@@ -248,9 +254,11 @@ impl Item {
                 let words: Vec<String> = SystemKey::WORDS.iter().map(|w| any_case(w)).collect();
                 json!({ "type": "string", "pattern": format!("^({})$", words.join("|")) })
             }
-            Location::Body | Location::Path | Location::Method => {
-                json!({ "type": ["string", "null"] })
-            }
+            Location::Body => json!({
+                "type": ["string", "null"],
+                "pattern": format!("^[^.]*([.][^.]*){{0,{}}}$", MAX_STEPS - 1),
+            }),
+            Location::Path | Location::Method => json!({ "type": ["string", "null"] }),
         };
         let required: &[&str] = match location {
             Location::Body | Location::Path | Location::Method => &["operator"],
@@ -325,11 +333,7 @@ impl Items {
     ) {
         match self {
             Self::One(item) => visit(item, at),
-            Self::Many(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    at.element(index, |at| visit(item, at));
-                }
-            }
+            Self::Many(items) => at.each(items, visit),
         }
     }
 
@@ -337,7 +341,16 @@ impl Items {
         let takes_strings = matches!(location, Location::Path | Location::Method);
         match value {
             Value::Null => Self::default(),
-            empty if is_empty_object(empty) => Self::default(),
+            // From Lua's one kind of table no list can be told from no item, and the two mean the
+            // opposite of each other: always, or a mistake.
+            empty if is_empty_object(empty) => {
+                at.error(
+                    "found an empty object, which is an item without an operator, or an empty \
+                     list on its way through Lua; accepted is an item, a list of items, or null \
+                     for none",
+                );
+                Self::default()
+            }
             Value::String(text) if takes_strings => Self::One(Item::equal_to(text)),
             Value::Object(_) => Self::One(Item::read(location, value, at)),
             Value::Array(elements) if elements.len() > MAX_ITEMS => {
@@ -350,15 +363,11 @@ impl Items {
             Value::Array(elements) if takes_strings && elements.iter().any(Value::is_string) => {
                 Self::read_strings(elements, at)
             }
-            Value::Array(elements) => Self::Many(
-                elements
-                    .iter()
-                    .enumerate()
-                    .map(|(index, element)| {
-                        at.element(index, |at| Item::read(location, element, at))
-                    })
-                    .collect(),
-            ),
+            Value::Array(elements) => {
+                let mut items = Vec::with_capacity(elements.len());
+                at.each(elements, |element, at| items.push(Item::read(location, element, at)));
+                Self::Many(items)
+            }
             _ => {
                 let short = if takes_strings { ", a string, a list of strings" } else { "" };
                 mismatch(value, &format!("null, an item, a list of items{short}"), at);
@@ -370,17 +379,13 @@ impl Items {
     /// A list of bare strings stands for one `in`.
     fn read_strings<'v>(elements: &'v [Value], at: &mut Cursor<'v>) -> Self {
         let mut listed = Vec::with_capacity(elements.len());
-        for (index, element) in elements.iter().enumerate() {
-            match element.as_str() {
-                Some(text) => listed.push(text.to_owned()),
-                None => at.element(index, |at| {
-                    at.error(format!(
-                        "found {} in a list of strings; accepted are only strings, or only items",
-                        describe(element)
-                    ));
-                }),
-            }
-        }
+        at.each(elements, |element, at| match element.as_str() {
+            Some(text) => listed.push(text.to_owned()),
+            None => at.error(format!(
+                "found {} in a list of strings; accepted are only strings, or only items",
+                describe(element)
+            )),
+        });
         Self::One(Item { operator: Operator::In, listed: Some(listed), ..Item::default() })
     }
 
@@ -416,6 +421,9 @@ impl Field for Condition {
             "an object with `header`, `query`, `cookie`, `body`, `system`, `path`, `method`";
         let Some(object) = as_object(value, accepted, at) else { return Self::default() };
         for name in object.keys().filter(|name| Location::from_word(name).is_none()) {
+            if at.is_full() {
+                break;
+            }
             let hint = nearest(name, Location::WORDS.iter().copied())
                 .map(|near| format!("did you mean `{near}`?"))
                 .unwrap_or_else(|| format!("accepted is {accepted}"));

@@ -35,32 +35,45 @@ keywords! {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// The last second that RFC 3339 can write: the end of the year 9999.
+    const LAST: u64 = 253_402_300_799;
+
     /// Reads RFC 3339, as in `2026-03-01T09:00:00+01:00`, or seconds since the epoch.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(seconds) = text.parse::<u64>() {
-            return seconds.checked_mul(1_000).map(Self);
-        }
-        let nanoseconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
-        u64::try_from(nanoseconds / 1_000_000).ok().map(Self)
+        Self::of_milliseconds(milliseconds(text)?)
     }
+
+    /// None before the epoch and after the year 9999.
+    fn of_milliseconds(milliseconds: f64) -> Option<Self> {
+        let last = Self::LAST as f64 * 1_000.0;
+        // Whole milliseconds of this size are exact.
+        (0.0..=last + 999.0).contains(&milliseconds).then_some(Self(milliseconds as u64))
+    }
+}
+
+/// Milliseconds since the epoch, perhaps before it.
+fn milliseconds(text: &str) -> Option<f64> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse::<f64>().ok().map(|seconds| seconds * 1_000.0);
+    }
+    let nanoseconds = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+    Some((nanoseconds.div_euclid(1_000_000)) as f64)
 }
 
 impl Field for Timestamp {
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
-        let parsed = match value {
-            Value::String(text) => Self::parse(text),
-            Value::Number(number) => number
-                .as_f64()
-                .filter(|seconds| (0.0..1e12).contains(seconds))
-                .map(|seconds| Self((seconds * 1_000.0) as u64)),
+        let milliseconds = match value {
+            Value::String(text) => milliseconds(text),
+            Value::Number(number) => number.as_f64().map(|seconds| (seconds * 1_000.0).floor()),
             _ => None,
         };
-        parsed.unwrap_or_else(|| {
-            mismatch(
-                value,
-                "RFC 3339, as in `2026-03-01T09:00:00Z`, or seconds since the epoch",
-                at,
-            );
+        let time = milliseconds.and_then(Self::of_milliseconds);
+        time.unwrap_or_else(|| {
+            let accepted = match milliseconds {
+                None => "RFC 3339, as in `2026-03-01T09:00:00Z`, or seconds since the epoch",
+                Some(_) => "a time from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z",
+            };
+            mismatch(value, accepted, at);
             Self::default()
         })
     }
@@ -70,6 +83,7 @@ impl Field for Timestamp {
         serde_json::json!({
             "type": ["string", "number"],
             "minimum": 0,
+            "maximum": Self::LAST,
             "pattern": "^([0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))$",
         })
     }
@@ -80,7 +94,7 @@ impl Field for Timestamp {
 pub struct Span(pub u64);
 
 impl Span {
-    /// The longest span: ten years.
+    /// The longest span: ten years, of 366 days each.
     const LONGEST: u64 = 10 * 366 * 86_400_000;
 
     /// A span of so many seconds.
@@ -106,7 +120,12 @@ impl Span {
                 "d" => 86_400_000,
                 _ => return None,
             };
-            total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(milliseconds)?)?;
+            if number.is_empty() {
+                return None;
+            }
+            // More than can be counted is more than is accepted.
+            let number = number.parse::<u64>().unwrap_or(u64::MAX);
+            total = total.saturating_add(number.saturating_mul(milliseconds));
             rest = after;
         }
         (!text.is_empty()).then_some(Self(total))
@@ -119,13 +138,17 @@ impl Field for Span {
             Value::String(text) => Self::parse(text),
             Value::Number(number) => number
                 .as_f64()
-                .filter(|seconds| (0.0..1e12).contains(seconds))
+                .filter(|seconds| *seconds >= 0.0)
                 .map(|seconds| Self((seconds * 1_000.0).round() as u64)),
             _ => None,
         };
         match parsed {
             Some(span) if span.0 <= Self::LONGEST => span,
-            _ => {
+            Some(_) => {
+                mismatch(value, "at most 3660d, which is ten years", at);
+                Self::default()
+            }
+            None => {
                 mismatch(value, "seconds, or a duration as in `500ms`, `30s`, `10m`, `1h30m`", at);
                 Self::default()
             }
@@ -137,6 +160,7 @@ impl Field for Span {
         serde_json::json!({
             "type": ["string", "number"],
             "minimum": 0,
+            "maximum": Self::LONGEST / 1_000,
             "pattern": "^([0-9]+(ms|s|m|h|d))+$",
         })
     }
@@ -187,7 +211,7 @@ object! {
 
 object! {
     /// A stage of a rollout.
-    pub struct Stage {
+    pub struct Stage [at most MAX_STAGES] {
         /// How long after `start` it begins.
         after: Span = required,
         /// The weights from then on, by the names of upstreams; those that are not named share the rest as configured.
@@ -246,6 +270,30 @@ impl Field for Rate {
 /// The name of a cookie: a `token` (RFC 6265, section 4.1.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CookieName(pub String);
+
+impl CookieName {
+    /// What browsers ask of a cookie whose name begins like this one, in any case (RFC 6265bis,
+    /// section 4.1.3), before they keep it.
+    pub(super) fn demand(&self) -> Option<CookieDemand> {
+        let name = self.0.to_ascii_lowercase();
+        [
+            ("__host-", CookieDemand::SecureAtRoot),
+            ("__secure-", CookieDemand::Secure),
+            ("__http-", CookieDemand::Secure),
+        ]
+        .into_iter()
+        .find_map(|(prefix, demand)| name.starts_with(prefix).then_some(demand))
+    }
+}
+
+/// What browsers ask of a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CookieDemand {
+    /// It has the attribute `Secure`.
+    Secure,
+    /// And its path is `/`.
+    SecureAtRoot,
+}
 
 impl Field for CookieName {
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
@@ -317,6 +365,11 @@ mod tests {
             ("2026-01-01", None),
             ("tomorrow", None),
             ("1969-12-31T00:00:00Z", None),
+            ("+5", None),
+            ("", None),
+            ("9999-12-31T23:59:59Z", Some(253_402_300_799_000)),
+            ("253402300800", None),
+            ("99999999999999999999", None),
         ] {
             assert_eq!(Timestamp::parse(text), milliseconds.map(Timestamp), "{text}");
         }
@@ -335,7 +388,7 @@ mod tests {
             ("m", None),
             ("1x", None),
             ("-1s", None),
-            ("99999999999999999999s", None),
+            ("99999999999999999999s", Some(u64::MAX)),
         ] {
             assert_eq!(Span::parse(text), milliseconds.map(Span), "{text}");
         }

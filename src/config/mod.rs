@@ -9,13 +9,14 @@ mod condition;
 mod delivery;
 mod model;
 mod read;
-mod repeated;
 mod report;
 #[cfg(feature = "schema")]
 mod schema;
 #[cfg(feature = "schema")]
 mod schema_parts;
+mod tree;
 mod values;
+mod written;
 
 pub use condition::{Condition, Delimiter, Item, Items, Location, MAX_ITEMS, Operator, SystemKey};
 pub use delivery::{
@@ -23,17 +24,18 @@ pub use delivery::{
     Timestamp,
 };
 pub use model::{
-    Config, DEFAULT_UPSTREAM_HEADER, GlobalConfig, Header, HostChoice, MAX_RULES, MAX_UPSTREAMS,
-    MatchType, RequestHeaders, ResponseHeaderNames, ResponseHeaders, RouteBy, Rule, Upstream,
-    Upstreams,
+    Config, GlobalConfig, Header, HostChoice, MAX_RULES, MAX_UPSTREAMS, MatchType, RequestHeaders,
+    ResponseHeaderNames, ResponseHeaders, RouteBy, Rule, Upstream, Upstreams,
 };
 pub use read::Whole;
 pub use read::{nearest, quote};
 pub(crate) use report::Cursor;
-pub use report::{Fault, Report, Severity};
+pub use report::{Fault, MAX_FAULTS, Report, Severity};
 #[cfg(feature = "schema")]
 pub use schema::{kong_meta, schema};
-pub use values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text, UpstreamName};
+pub use tree::MAX_BYTES;
+pub use values::{HeaderName, HeaderValue, Share, Text, UpstreamName};
+pub use written::{ChangedHeader, DEFAULT_UPSTREAM_HEADER, HeaderSwitch, InternalHeader};
 
 use read::Field;
 use serde_json::Value;
@@ -46,27 +48,16 @@ pub fn parse(json: &[u8]) -> (Config, Report) {
     if json.trim_ascii().is_empty() {
         return (Config::default(), Report::default());
     }
-    match serde_json::from_slice(json) {
-        Ok(value) => {
-            let (config, mut report) = read(&value);
-            for path in repeated::repeated_fields(json) {
+    match tree::read(json) {
+        Ok(tree) => {
+            let (config, mut report) = read(&tree.value);
+            for path in tree.repeated {
                 report.add_error(path, "found a second time; accepted is each field once");
             }
             (config, report)
         }
-        Err(error) => (Config::default(), Report::of_whole(not_json(json, &error))),
+        Err(reason) => (Config::default(), Report::of_whole(reason)),
     }
-}
-
-fn not_json(text: &[u8], error: &serde_json::Error) -> String {
-    // Envoy hands a Struct over as protobuf: the tag of a field, and in it that of a value.
-    let is_protobuf = text.starts_with(b"\n") && text.contains(&0x12);
-    let hint = if is_protobuf {
-        "; in Envoy the configuration must be a google.protobuf.StringValue"
-    } else {
-        ""
-    };
-    format!("not JSON: {error}{hint}")
 }
 
 /// [`parse`] for JSON that has been read already.

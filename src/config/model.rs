@@ -4,15 +4,14 @@ use super::condition::{Condition, Delimiter};
 use super::delivery::{CircuitBreaker, CookieName, CookiePath, HashOn, Rollout};
 use super::read::{Field, Whole, keywords, mismatch, object};
 use super::report::Cursor;
-use super::values::{HeaderName, HeaderSwitch, HeaderValue, Share, Text, UpstreamName};
+use super::values::{HeaderName, HeaderValue, Share, Text, UpstreamName};
+use super::written::{ChangedHeader, HeaderSwitch, InternalHeader, MAX_HEADERS};
 use serde_json::Value;
 
 /// The most rules that a configuration may have.
 pub const MAX_RULES: usize = 10_000;
 /// The most upstreams that a rule may have.
 pub const MAX_UPSTREAMS: usize = 256;
-/// The name of the request header that carries the chosen upstream, unless configured.
-pub const DEFAULT_UPSTREAM_HEADER: &str = "x-tse-route-upstream";
 
 object! {
     /// A whole configuration.
@@ -26,7 +25,7 @@ object! {
         /// How many bytes of a body are buffered for `body` conditions; a larger body has no parameters.
         body_max_bytes: Whole<1, 16_777_216> = { Whole::new(65_536) },
         /// The request header that carries the chosen upstream, on Envoy and with `route_by: header`; a client's own is removed.
-        upstream_header: HeaderName = { HeaderName::known(DEFAULT_UPSTREAM_HEADER) },
+        upstream_header: InternalHeader = { InternalHeader::default() },
         /// The response headers that show the decision; `true` is those with their usual names, `false` none.
         response_headers: ResponseHeaders = { ResponseHeaders::default() },
         /// The gateway; `auto` finds it out at run time.
@@ -68,7 +67,7 @@ keywords! {
 
 object! {
     /// One rule.
-    pub struct Rule {
+    pub struct Rule [at most MAX_RULES] {
         /// A label for logs and metrics, and with `hash_on` part of what decides who goes where.
         name: Option<String> = { None },
         /// Whether the rule counts; a disabled one is checked and then ignored.
@@ -91,6 +90,8 @@ object! {
         hash_on_cookie: Option<CookieName> = { None },
         /// The path of the cookie that is issued.
         hash_on_cookie_path: CookiePath = { CookiePath::default() },
+        /// Whether the cookie that is issued is for encrypted connections only (`Secure`).
+        hash_on_cookie_secure: bool = { false },
         /// The query parameter of `hash_on: query_arg`, which needs it.
         hash_on_query_arg: Option<String> = { None },
         /// What a client is recognised by where `hash_on` finds nothing; needs `hash_on`, and not `cookie` there.
@@ -136,15 +137,15 @@ object! {
         /// Headers that are added to what the client sent.
         add: Vec<Header> = { Vec::new() },
         /// Names of headers that are removed.
-        remove: Vec<HeaderName> = { Vec::new() },
+        remove: Vec<ChangedHeader> = { Vec::new() },
     }
 }
 
 object! {
     /// A header with its value.
-    pub struct Header {
+    pub struct Header [at most MAX_HEADERS] {
         /// The header's name.
-        name: HeaderName = required,
+        name: ChangedHeader = required,
         /// The header's value.
         value: HeaderValue = required,
     }
@@ -189,10 +190,12 @@ impl Field for Upstreams {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        super::schema_parts::merged(
-            Vec::<Upstream>::schema(),
-            serde_json::json!({ "minItems": 1, "maxItems": MAX_UPSTREAMS }),
-        )
+        serde_json::json!({
+            "type": "array",
+            "items": Upstream::schema(),
+            "minItems": 1,
+            "maxItems": MAX_UPSTREAMS,
+        })
     }
 }
 

@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 
 /// A type that can stand in a configuration.
 pub(crate) trait Field: Sized + Default {
+    /// How many of these a list may have; its length is judged before anything in it is read.
+    const MOST: usize = 10_000;
+
     /// Reads a value; on a fault, reports it at the cursor and returns the default.
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self;
 
@@ -25,7 +28,7 @@ pub(crate) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => format!("the boolean {flag}"),
-        Value::Number(number) => format!("the number {number}"),
+        Value::Number(number) => format!("the number {}", cut(&number.to_string())),
         Value::String(text) => format!("the string {}", quote(text)),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
@@ -34,11 +37,16 @@ pub(crate) fn describe(value: &Value) -> String {
 
 /// Quotes text from a configuration for a message, cut where it is long.
 pub fn quote(text: &str) -> String {
+    let shown = cut(text);
+    let rest = if shown.len() < text.len() { "…" } else { "" };
+    format!("{shown:?}{rest}")
+}
+
+/// The beginning of a text that may be long.
+fn cut(text: &str) -> &str {
     const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
-    }
+    let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or(text)
 }
 
 /// Reports what was found and what would be accepted.
@@ -46,13 +54,23 @@ pub(crate) fn mismatch(value: &Value, accepted: &str, at: &mut Cursor<'_>) {
     at.error(format!("found {}; accepted is {accepted}", describe(value)));
 }
 
-/// The known name that an unknown one was probably meant to be.
+/// The known name that an unknown one was probably meant to be, as far as a short search tells.
 pub fn nearest<'k>(unknown: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    const LONGEST: usize = 64;
+    const MOST_COMPARED: usize = 500;
+    if unknown.len() > LONGEST {
+        return None;
+    }
     let unknown = unknown.to_ascii_lowercase();
+    let furthest = |name: &str| 1 + name.len() / 3;
     known
         .into_iter()
+        .filter(|name| {
+            name.len() <= LONGEST && name.len().abs_diff(unknown.len()) <= furthest(name)
+        })
+        .take(MOST_COMPARED)
         .map(|name| (strsim::damerau_levenshtein(&unknown, &name.to_ascii_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 3)
+        .filter(|(distance, name)| *distance <= furthest(name))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -83,6 +101,9 @@ pub(crate) fn refuse_unknown<'v>(
     at: &mut Cursor<'v>,
 ) {
     for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
+        if at.is_full() {
+            return;
+        }
         let message = match nearest(name, known.iter().copied()) {
             Some(near) => format!("unknown field; did you mean `{near}`?"),
             None => format!("unknown field; accepted are {}", listed(known)),
@@ -106,7 +127,7 @@ pub(crate) fn listed(names: &[&str]) -> String {
 macro_rules! object {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident {
+        $vis:vis struct $name:ident $([at most $most:expr])? {
             $( $(#[doc = $doc:literal])* $field:ident: $type:ty = $default:tt, )*
         }
     ) => {
@@ -128,6 +149,8 @@ macro_rules! object {
         }
 
         impl $crate::config::read::Field for $name {
+            $( const MOST: usize = $most; )?
+
             fn read<'v>(
                 value: &'v serde_json::Value,
                 at: &mut $crate::config::report::Cursor<'v>,
@@ -309,7 +332,7 @@ impl<const MIN: u64, const MAX: u64> Default for Whole<MIN, MAX> {
 
 impl<const MIN: u64, const MAX: u64> Field for Whole<MIN, MAX> {
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
-        // A whole number may arrive as `10.0` or `1e1`: Lua and YAML have one kind of number.
+        // `10.0` and `1e1` are whole: Lua and YAML have one kind of number.
         let number = value.as_u64().or_else(|| {
             let number = value.as_f64()?;
             (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then_some(number as u64)
@@ -325,7 +348,8 @@ impl<const MIN: u64, const MAX: u64> Field for Whole<MIN, MAX> {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        serde_json::json!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+        // Draft 4's `integer` depends on how a number is written, and on who validates it.
+        serde_json::json!({ "type": "number", "multipleOf": 1, "minimum": MIN, "maximum": MAX })
     }
 }
 
@@ -349,15 +373,27 @@ impl<T: Field> Field for Vec<T> {
             mismatch(value, "a list", at);
             return Self::new();
         };
-        elements
-            .iter()
-            .enumerate()
-            .map(|(index, element)| at.element(index, |at| T::read(element, at)))
-            .collect()
+        if elements.len() > T::MOST {
+            at.error(format!(
+                "found a list of {}; accepted is a list of at most {}",
+                elements.len(),
+                T::MOST
+            ));
+            return Self::new();
+        }
+        let mut read = Self::with_capacity(elements.len());
+        at.each(elements, |element, at| read.push(T::read(element, at)));
+        read
     }
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        serde_json::json!({ "type": "array", "items": T::schema() })
+        // An empty object is what an empty list becomes on its way through Lua.
+        serde_json::json!({
+            "type": ["array", "object"],
+            "items": T::schema(),
+            "maxItems": T::MOST,
+            "maxProperties": 0,
+        })
     }
 }

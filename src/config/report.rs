@@ -46,10 +46,32 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All faults of a configuration, in the order of its text.
+/// Adds a field's name to a path. Whoever names a field chooses what is written to logs and
+/// terminals: what could end a line there, or hide one, is escaped, and what is long is cut.
+pub(super) fn push_name(path: &mut String, name: &str) {
+    const LONGEST: usize = 100;
+    if !path.is_empty() {
+        path.push('.');
+    }
+    for (count, character) in name.chars().enumerate() {
+        match character {
+            _ if count == LONGEST => return path.push('…'),
+            '\u{80}'.. => path.extend(character.escape_debug()),
+            control if control.is_control() => path.extend(control.escape_debug()),
+            plain => path.push(plain),
+        }
+    }
+}
+
+/// The most errors that are told of, and the most warnings: nothing is looked for beyond them.
+pub const MAX_FAULTS: usize = 100;
+
+/// The faults of a configuration, in the order of its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     faults: Vec<Fault>,
+    errors: usize,
+    warnings: usize,
 }
 
 impl Report {
@@ -70,18 +92,41 @@ impl Report {
 
     /// Whether the configuration can be used.
     pub fn is_usable(&self) -> bool {
-        self.errors().next().is_none()
+        self.errors == 0
+    }
+
+    /// Whether there are so many errors that no more are looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors > MAX_FAULTS
     }
 
     /// Adds an error at a place that no cursor has been to.
     pub(crate) fn add_error(&mut self, path: String, message: &str) {
-        self.faults.push(Fault { severity: Severity::Error, path, message: message.to_owned() });
+        self.add(Severity::Error, || path, message.to_owned());
     }
 
     /// A report with one error about the configuration as a whole.
     pub(crate) fn of_whole(message: String) -> Self {
-        let fault = Fault { severity: Severity::Error, path: String::new(), message };
-        Self { faults: vec![fault] }
+        let mut report = Self::default();
+        report.add(Severity::Error, String::new, message);
+        report
+    }
+
+    fn add(&mut self, severity: Severity, path: impl FnOnce() -> String, message: String) {
+        let (count, noun) = match severity {
+            Severity::Error => (&mut self.errors, "errors"),
+            Severity::Warning => (&mut self.warnings, "warnings"),
+        };
+        *count += 1;
+        let fault = match (*count).cmp(&(MAX_FAULTS + 1)) {
+            std::cmp::Ordering::Less => Fault { severity, path: path(), message },
+            std::cmp::Ordering::Equal => {
+                let message = format!("more than {MAX_FAULTS} {noun}: the others are not told of");
+                Fault { severity, path: String::new(), message }
+            }
+            std::cmp::Ordering::Greater => return,
+        };
+        self.faults.push(fault);
     }
 }
 
@@ -140,6 +185,20 @@ impl<'a> Cursor<'a> {
         self.within(&[Step::Element(index)], visit)
     }
 
+    /// [`Cursor::within`] each element of a list, as long as faults are looked for.
+    pub(crate) fn each<T>(
+        &mut self,
+        elements: impl IntoIterator<Item = T>,
+        mut visit: impl FnMut(T, &mut Self),
+    ) {
+        for (index, element) in elements.into_iter().enumerate() {
+            if self.is_full() {
+                break;
+            }
+            self.element(index, |at| visit(element, at));
+        }
+    }
+
     pub(crate) fn error(&mut self, message: impl Into<String>) {
         self.fault(Severity::Error, message.into());
     }
@@ -149,8 +208,13 @@ impl<'a> Cursor<'a> {
     }
 
     fn fault(&mut self, severity: Severity, message: String) {
-        let path = self.path();
-        self.report.faults.push(Fault { severity, path, message });
+        let steps = &self.steps;
+        self.report.add(severity, || path(steps), message);
+    }
+
+    /// Whether there are so many errors that no more are looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.report.is_full()
     }
 
     /// Whether nothing was found wrong here or below, so that conclusions may be drawn from it.
@@ -158,27 +222,64 @@ impl<'a> Cursor<'a> {
         if self.report.is_usable() {
             return true;
         }
-        let here = self.path();
+        let here = path(&self.steps);
         !self.report.errors().any(|error| {
             error.path.strip_prefix(here.as_str()).is_some_and(|rest| {
                 here.is_empty() || rest.is_empty() || rest.starts_with(['.', '['])
             })
         })
     }
+}
 
-    fn path(&self) -> String {
-        let mut path = String::new();
-        for step in &self.steps {
-            match step {
-                Step::Element(index) => path.push_str(&format!("[{index}]")),
-                Step::Field(name) => {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(name);
-                }
-            }
+fn path(steps: &[Step<'_>]) -> String {
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Element(index) => path.push_str(&format!("[{index}]")),
+            Step::Field(name) => push_name(&mut path, name),
         }
-        path
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_forge_lines() {
+        let long = "x".repeat(101);
+        let cut = format!("{}…", "x".repeat(100));
+        for (name, shown) in [
+            ("plain name", "plain name"),
+            ("a\nb\x1b[31m", "a\\nb\\u{1b}[31m"),
+            ("é\u{202e}\u{2028}", "é\\u{202e}\\u{2028}"),
+            (&long, &cut),
+        ] {
+            let mut at = Cursor::default();
+            at.field("rules", |at| at.field(name, |at| at.error("x")));
+            let report = at.finish();
+            assert_eq!(report.faults()[0].path, format!("rules.{shown}"));
+        }
+    }
+
+    #[test]
+    fn enough_is_enough() {
+        let mut at = Cursor::default();
+        let mut visited = 0;
+        at.each(0..1_000, |_, at| {
+            visited += 1;
+            at.warning("doubtful");
+            at.warning("doubtful");
+            at.error("wrong");
+        });
+        let report = at.finish();
+        assert_eq!(visited, MAX_FAULTS + 1);
+        assert_eq!((report.errors().count(), report.warnings().count()), (101, 101));
+        assert!(
+            report
+                .to_string()
+                .ends_with("configuration: more than 100 errors: the others are not told of")
+        );
     }
 }

@@ -75,7 +75,6 @@ impl fmt::Display for Share {
 
 impl Field for Share {
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
-        const ACCEPTED: &str = "a number of 0 or more with at most two decimals";
         let hundredths = value
             .as_f64()
             .filter(|number| (0.0..=Self::LARGEST).contains(number))
@@ -86,7 +85,11 @@ impl Field for Share {
                 Self(exact.round() as u64)
             }
             _ => {
-                mismatch(value, ACCEPTED, at);
+                let accepted = match value.as_f64() {
+                    Some(number) if number > Self::LARGEST => "a number of at most 1000000000",
+                    _ => "a number of 0 or more with at most two decimals",
+                };
+                mismatch(value, accepted, at);
                 Self(0)
             }
         }
@@ -104,11 +107,6 @@ impl Field for Share {
 pub struct HeaderName(String);
 
 impl HeaderName {
-    /// A name that is known to be valid and in lower case.
-    pub(crate) fn known(name: &str) -> Self {
-        Self(name.to_owned())
-    }
-
     /// A name in lower case, if it is a `token` (RFC 9110, section 5.6.2).
     pub fn parse(name: &str) -> Option<Self> {
         let is_token =
@@ -163,43 +161,6 @@ impl Field for HeaderValue {
     #[cfg(feature = "schema")]
     fn schema() -> Value {
         serde_json::json!({ "type": ["string", "number", "boolean"], "pattern": "^[^\\r\\n\\x00]*$" })
-    }
-}
-
-/// The name of a response header, or `false` for none; `true` stands for the usual name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum HeaderSwitch {
-    /// The usual name, where the header has one.
-    #[default]
-    Usual,
-    /// No such header.
-    Off,
-    /// This name, spelled as the operator wrote it.
-    Named(String),
-}
-
-impl Field for HeaderSwitch {
-    fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
-        match value {
-            Value::Bool(true) => Self::Usual,
-            Value::Bool(false) => Self::Off,
-            Value::String(text) => {
-                HeaderName::read(value, at);
-                Self::Named(text.clone())
-            }
-            _ => {
-                mismatch(value, "the name of a header, or `false` for none", at);
-                Self::Off
-            }
-        }
-    }
-
-    #[cfg(feature = "schema")]
-    fn schema() -> Value {
-        super::schema_parts::merged(
-            HeaderName::schema(),
-            serde_json::json!({ "type": ["string", "boolean"] }),
-        )
     }
 }
 

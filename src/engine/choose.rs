@@ -119,7 +119,9 @@ impl Sticky {
 impl StickyCookie {
     /// The value of the header `Set-Cookie` that gives a client this cookie.
     pub fn issue(&self, id: u128) -> String {
-        format!("{}={}; Path={}; HttpOnly; SameSite=Lax", self.name, format_id(id), self.path)
+        let (name, path, id) = (&self.name, &self.path, format_id(id));
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        format!("{name}={id}; Path={path}; HttpOnly; SameSite=Lax{secure}")
     }
 }
 

@@ -28,12 +28,12 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
     let mut compiler = Compiler::new(config);
     let mut rules = Vec::new();
     at.field("rules", |at| {
-        for (index, rule) in config.rules.iter().enumerate() {
-            let compiled = at.element(index, |at| compiler.rule(index, rule, at));
+        at.each((0..).zip(&config.rules), |(index, rule), at| {
+            let compiled = compiler.rule(index, rule, at);
             if rule.enabled {
                 rules.push(compiled);
             }
-        }
+        });
     });
     // Stable: rules of one priority keep their order.
     sort_by_key(&mut rules, |rule| std::cmp::Reverse(rule.weight));
@@ -143,6 +143,7 @@ impl<'c> Compiler<'c> {
         let cookie = rule.hash_on_cookie.as_ref().filter(|_| issues).map(|name| StickyCookie {
             name: name.0.as_str().into(),
             path: rule.hash_on_cookie_path.0.as_str().into(),
+            is_secure: rule.hash_on_cookie_secure,
         });
         Some(Sticky {
             seed: sticky::seed(rule.name.as_deref().unwrap_or_default()),

@@ -41,6 +41,8 @@ pub struct StickyCookie {
     pub name: Box<str>,
     /// The path that it is sent for.
     pub path: Box<str>,
+    /// Whether it is for encrypted connections only.
+    pub is_secure: bool,
 }
 
 /// The circuit breakers of a rule's upstreams.

@@ -2,7 +2,8 @@
 
 use super::plugin::Plugin;
 use super::stream::{Broken, Stream};
-use crate::config::{self, Config, HostChoice, Report};
+use crate::Refused;
+use crate::config::{Config, HostChoice, MAX_FAULTS, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::{self, Greeting, Host, is_certainly_envoy};
 use crate::observe::metrics;
@@ -10,9 +11,6 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::borrow::Cow;
 use std::rc::Rc;
-
-/// The most faults that are logged one by one.
-const MOST_LINES: usize = 100;
 
 /// How often gauges are brought up to date, in milliseconds; on Envoy only.
 const TICK: u32 = 5_000;
@@ -34,17 +32,13 @@ enum State {
 impl Root {
     pub fn new(id: u32) -> Self {
         let is_envoy = is_certainly_envoy();
-        Self { id, is_envoy, state: State::broken(b"", is_envoy, &Greeting::Absent) }
+        Self { id, is_envoy, state: State::broken(Config::default(), is_envoy, &Greeting::Absent) }
     }
 }
 
 impl State {
     /// The state for a configuration that cannot be used.
-    fn broken(json: &[u8], is_envoy: bool, greeting: &Greeting) -> Self {
-        let (mut config, _) = config::parse(json);
-        if config.upstream_header.as_str().is_empty() {
-            config.upstream_header = Config::default().upstream_header;
-        }
+    fn broken(mut config: Config, is_envoy: bool, greeting: &Greeting) -> Self {
         config.host = HostChoice::Auto;
         Self::Broken(host::of(&config, is_envoy, greeting).into())
     }
@@ -67,14 +61,16 @@ impl RootContext for Root {
             log::error!("the plugin tse-route-bridge is of another release: {found}");
         }
         let loaded = match text {
-            Ok(_) => crate::load(&json),
+            Ok(_) => crate::load_or_keep(&json),
             Err(status) => {
-                Err(Report::of_whole(format!("the gateway withheld it (status {})", status.0)))
+                let reason = format!("the gateway withheld it (status {})", status.0);
+                let config = Config::default();
+                Err(Box::new(Refused { config, report: Report::of_whole(reason) }))
             }
         };
         match loaded {
             Ok(loaded) => {
-                for warning in loaded.report.warnings().take(MOST_LINES) {
+                for warning in loaded.report.warnings() {
                     log::warn!("{warning}");
                 }
                 log::info!(
@@ -100,13 +96,13 @@ impl RootContext for Root {
                 self.state = State::InForce(Rc::new(plugin));
                 true
             }
-            Err(report) => {
-                let count = report.errors().count();
+            Err(refused) => {
+                let count = refused.report.errors().count().min(MAX_FAULTS);
                 log::error!("invalid-config: errors={count}; nothing is routed by it");
-                for error in report.errors().take(MOST_LINES) {
+                for error in refused.report.errors() {
                     log::error!("{error}");
                 }
-                self.state = State::broken(&json, self.is_envoy, &greeting);
+                self.state = State::broken(refused.config, self.is_envoy, &greeting);
                 if self.is_envoy {
                     metrics::count_refusal();
                     return false;

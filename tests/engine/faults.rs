@@ -86,6 +86,53 @@ fn every_fault_has_its_place() {
             "0 or more",
         ),
         (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "weight": 1e10 }] }] }),
+            "rules[0].upstream[0].weight",
+            "at most 1000000000",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "remove": ["Content-Length"] } }] }] }),
+            "rules[0].upstream[0].request_headers.remove[0]",
+            "where the message ends",
+        ),
+        (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "add": [{ "name": "TE", "value": "x" }] } }] }] }),
+            "rules[0].upstream[0].request_headers.add[0].name",
+            "belongs to a single connection",
+        ),
+        (json!({ "upstream_header": "Cookie" }), "upstream_header", "the request needs itself"),
+        (
+            json!({ "response_headers": { "name": "Transfer-Encoding" } }),
+            "response_headers.name",
+            "where the message ends",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "cookie", "hash_on_cookie": "__Secure-a" }] }),
+            "rules[0].hash_on_cookie",
+            "`hash_on_cookie_secure: true`",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "hash_on": "cookie", "hash_on_cookie": "__HOST-a", "hash_on_cookie_secure": true, "hash_on_cookie_path": "/a" }] }),
+            "rules[0].hash_on_cookie_path",
+            "for `/` only",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": "1969-12-31T23:59:59Z", "duration": 1, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.start",
+            "from 1970-01-01T00:00:00Z",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": "+5", "duration": 1, "to": { "a": 1 } } }] }),
+            "rules[0].rollout.start",
+            "RFC 3339",
+        ),
+        (
+            json!({ "rules": [{ "upstream": upstream, "rollout": { "start": 5, "duration": "3661d", "to": { "a": 1 } } }] }),
+            "rules[0].rollout.duration",
+            "at most 3660d",
+        ),
+        (json!({ "body_max_bytes": 1e300 }), "body_max_bytes", "from 1 to 16777216"),
+        (
             json!({ "rules": [{ "upstream": [{ "name": "a", "weight": 60 }, { "name": "b", "weight": 40.01 }] }] }),
             "rules[0].upstream",
             "add up to 100.01; accepted is at most 100",
@@ -117,6 +164,10 @@ fn every_fault_has_its_place() {
         ),
         (rule(&json!({ "headers": [] })), "rules[0].condition.headers", "did you mean `header`?"),
         (rule(&json!({ "header": "v" })), "rules[0].condition.header", "the string \"v\""),
+        // Neither an item nor, after Kong's Lua had it, certainly an empty list.
+        (rule(&json!({ "header": {} })), "rules[0].condition.header", "or null for none"),
+        (rule(&json!({ "path": {} })), "rules[0].condition.path", "an empty object"),
+        (rule(&json!({ "path": [{}] })), "rules[0].condition.path[0].operator", "missing"),
         (
             rule(&json!({ "header": { "operator": "exists" } })),
             "rules[0].condition.header.key",
@@ -417,4 +468,27 @@ fn limits_are_limits() {
         { "condition": { "header": vec![item; 1_001] }, "upstream": upstreams },
     ] });
     assert_eq!(errors(&too_many).len(), 2);
+}
+
+#[test]
+fn a_hundred_errors_are_enough() {
+    let report =
+        tse_route::load(json!({ "rules": vec![json!({}); 10_000] }).to_string().as_bytes());
+    let errors: Vec<_> = report.expect_err("faults").errors().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 101);
+    assert_eq!(errors[99], "rules[99].upstream: missing; this field is required");
+    assert_eq!(errors[100], "configuration: more than 100 errors: the others are not told of");
+}
+
+#[test]
+fn names_cannot_forge_log_lines() {
+    let errors = errors(&json!({ "a\n[error] forged": 1 }));
+    assert!(errors[0].starts_with("a\\n[error] forged: unknown field"), "{errors:?}");
+}
+
+#[test]
+fn an_object_with_a_private_name_is_no_number() {
+    let json = br#"{"body_max_bytes": {"$serde_json::private::Number": "5"}}"#;
+    let report = tse_route::load(json).expect_err("a fault");
+    assert!(report.to_string().contains("body_max_bytes: found an object"), "{report}");
 }

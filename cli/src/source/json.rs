@@ -46,7 +46,9 @@ fn convert(value: ast::Value<'_>, faults: &mut Vec<SyntaxFault>) -> Node {
     match value {
         ast::Value::StringLit(literal) => scalar(Value::from(&*literal.value), literal.range),
         ast::Value::NumberLit(literal) => {
-            scalar(literal.value.parse().map_or(Value::Null, Value::Number), literal.range)
+            // Sound, as serde_json has found, which would spell `1e5` in another way.
+            let number = serde_json::Number::from_string_unchecked(literal.value.to_owned());
+            scalar(Value::Number(number), literal.range)
         }
         ast::Value::BooleanLit(literal) => scalar(Value::Bool(literal.value), literal.range),
         ast::Value::NullKeyword(keyword) => scalar(Value::Null, keyword.range),
@@ -87,7 +89,13 @@ mod tests {
     fn values_are_those_of_serde_json() {
         let text = r#"{"a": [1.10, -2e3, "x\u00e9\ud83d\ude00\n", true, null], "b": {"c": {}}}"#;
         let (node, faults) = parse(text).expect("JSON");
-        assert_eq!(node.value(), serde_json::from_str::<Value>(text).expect("JSON"));
+        let value = node.value();
+        assert_eq!(value["a"][1].to_string(), "-2e3");
+        let theirs = serde_json::from_str::<Value>(&text.replace("-2e3", "-2000")).expect("JSON");
+        assert_eq!(value["b"], theirs["b"]);
+        for index in [0, 2, 3, 4] {
+            assert_eq!(value["a"][index], theirs["a"][index]);
+        }
         assert_eq!(faults, []);
         let number = &node.list("a")[0];
         assert_eq!(&text[number.span.clone()], "1.10");

@@ -33,6 +33,8 @@ pub(crate) struct Source {
     pub name: String,
     pub text: String,
     line_starts: Vec<usize>,
+    /// Why there is nothing to be read in it.
+    fault: Option<SyntaxFault>,
 }
 
 /// A place as an editor counts it: both from 1, columns in characters.
@@ -46,7 +48,7 @@ impl Source {
     pub(crate) fn new(name: &str, text: String) -> Self {
         let line_starts =
             std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|i| i + 1));
-        Self { name: name.to_owned(), line_starts: line_starts.collect(), text }
+        Self { name: name.to_owned(), line_starts: line_starts.collect(), text, fault: None }
     }
 
     /// Reads a file, or the standard input where the name is `-`.
@@ -58,16 +60,34 @@ impl Source {
             std::fs::read(name).map(|content| bytes = content)
         };
         read.map_err(|error| format!("{name}: {error}"))?;
-        let text = String::from_utf8(bytes).map_err(|_| format!("{name}: not UTF-8 text"))?;
-        // A byte order mark is no part of the text.
-        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-        Ok(Self::new(if name == "-" { "<stdin>" } else { name }, text))
+        let name = if name == "-" { "<stdin>" } else { name };
+        match String::from_utf8(bytes) {
+            // A byte order mark is no part of the text.
+            Ok(text) => Ok(Self::new(
+                name,
+                text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text),
+            )),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let message = "found bytes that are not UTF-8; accepted is text".to_owned();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let fault = Some(SyntaxFault { span: at..at, message });
+                Ok(Self { fault, ..Self::new(name, text) })
+            }
+        }
     }
 
     /// The documents of the text; what is wrong with it as a text.
     ///
     /// A text is JSON if it starts like it, unless the file's name says otherwise.
     pub(crate) fn documents(&self) -> (Vec<Node>, Vec<SyntaxFault>) {
+        if let Some(fault) = &self.fault {
+            return (Vec::new(), vec![fault.clone()]);
+        }
+        // As for the filter: nothing is the configuration without rules, whatever the file's name.
+        if self.text.trim_ascii().is_empty() {
+            return Default::default();
+        }
         let named = |extension: &str| self.name.to_ascii_lowercase().ends_with(extension);
         let starts_like_json = self.text.trim_start().starts_with(['{', '[']);
         if named(".json") || (starts_like_json && !named(".yaml") && !named(".yml")) {

@@ -55,3 +55,35 @@ fn faults_have_their_places() {
     assert!(files >= 40, "{files} files");
     assert!(wrong.is_empty(), "{}", wrong.concat());
 }
+
+#[test]
+fn a_file_that_is_no_text_does_not_silence_the_others() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("bytes");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let write = |name: &str, content: &[u8]| {
+        let file = folder.join(name);
+        std::fs::write(&file, content).expect("the file is written");
+        file.to_str().expect("a name").to_owned()
+    };
+    let bytes = write("bytes.yaml", b"rules: []\nname: \xff\n");
+    let empty = write("empty.json", b" \n");
+    let wrong = write("wrong.json", br#"{"rule": []}"#);
+    let done = run(&["check", "--output", "json", &bytes, &empty, &wrong], "");
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    let result: Value = serde_json::from_str(&done.stdout).expect(&done.stderr);
+    let faults = result["faults"].as_array().expect("a list");
+    let told: Vec<(&str, u64)> = faults
+        .iter()
+        .filter(|fault| fault["severity"] == "error")
+        .map(|fault| {
+            (fault["message"].as_str().expect("a text"), fault["line"].as_u64().expect("a line"))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("found bytes that are not UTF-8; accepted is text", 2),
+            ("unknown field; did you mean `rules`?", 1),
+        ]
+    );
+}
