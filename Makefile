@@ -83,7 +83,7 @@ test-lua: ## The bridge plugin under LuaJIT
 test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
 	cargo build --quiet --package tse-route-cli
-	$(PYTHON) -m pytest -o cache_dir=target/.pytest_cache tests
+	$(PYTHON) -m pytest tests
 
 BENCH_BUILT := target/bench/build
 
@@ -100,7 +100,7 @@ bench-simulate: cli ## Measure `tse-route simulate` on ten million requests
 	python3 benches/simulate.py
 
 .PHONY: fuel
-fuel: wasm ## Write tests/fuel.txt: what the requests of tests/fuel.rs cost
+fuel: wasm ## Write what has changed of tests/fuel.txt: what the requests of tests/fuel.rs cost
 	FUEL=write cargo test --quiet --package tse-route --test fuel
 
 MDBOOK_VERSION := 0.5.4
@@ -111,7 +111,7 @@ docs: $(MDBOOK) ## Build the book, target/book/index.html
 	rm -rf target/book
 	$(MDBOOK) build docs
 	@# What its pages link to, where their links look for it.
-	cp -R LICENSE benches examples kong target/book
+	cp -R LICENSE benches examples kong tests target/book
 	@echo '<meta http-equiv="refresh" content="0; url=docs/src/index.html">' > target/book/index.html
 	@echo "the book is target/book/index.html"
 

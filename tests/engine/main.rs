@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../chance/mod.rs"]
+mod chance;
 mod delivery;
 mod faults;
 mod operators;

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gateway
+from chance import unlikely
 from client import Headers, load, request
 from gateway import HEADER, Envoy, Reservations, StartError
 
 REQUESTS = 10_000
-TOLERANCE = 1.5  # points of 100
 
 DEMO1, DEMO2, NGINX = "demo1.default.80.svc", "demo2.default.80.svc", "nginx.default.80.svc"
 
@@ -200,21 +200,13 @@ def show_requests(title: str, tries: list[Try], send: Callable[[Try], Outcome]) 
 def show_weights(title: str, weights: dict[str, float], send: Callable[[], Counter[str]]) -> bool:
     """Sends many requests and shows who answered how many."""
 
-    def rows() -> list[tuple[list[str], bool]]:
-        counts = send()
-        table = []
-        for upstream in dict.fromkeys([*weights, *counts]):
-            expected, observed = weights.get(upstream, 0), 100 * counts[upstream] / REQUESTS
-            deviation = observed - expected
-            cells = [upstream, f"{expected:g} %", f"{observed:.2f} %", str(counts[upstream])]
-            table.append(([*cells, f"{deviation:+.2f}"], abs(deviation) <= TOLERANCE))
-        return table
-
-    table = rows()
-    if not all(right for _, right in table):
-        # One right split in 250 is out of bounds by chance: two in a row are a fault.
-        table = rows()
-        title += "; once more, because the first time was out of bounds"
+    counts = send()
+    wrong = unlikely(counts, {upstream: percent / 100 for upstream, percent in weights.items()})
+    table = []
+    for upstream in dict.fromkeys([*weights, *counts]):
+        expected, observed = weights.get(upstream, 0), 100 * counts[upstream] / REQUESTS
+        cells = [upstream, f"{expected:g} %", f"{observed:.2f} %", str(counts[upstream])]
+        table.append(([*cells, f"{observed - expected:+.2f}"], upstream not in wrong))
     return print_table(title, ("upstream", "expected", "observed", "requests", "deviation"), table)
 
 

@@ -1,6 +1,7 @@
 //! The filter in Envoy.
 
 use crate::asserts::{INTERNAL, assert_refused, assert_routed, assert_untouched, shown};
+use crate::chance::bounds;
 use crate::configs::{canary, eq, rule, rules};
 use crate::harness::{Builder, Envoy, OWN, Start};
 use serde_json::{Value, json};
@@ -316,8 +317,8 @@ fn what_the_weights_leave_over_stays() {
     let mut host = Envoy::new().with(&configuration);
     let upstreams: Vec<String> = (0..10_000).map(|_| host.request().send().upstream).collect();
     let count = |name: &str| upstreams.iter().filter(|upstream| *upstream == name).count();
-    // 125 are expected, and the standard deviation is 11.
-    assert!((80..170).contains(&count("canary")), "{} of 10000", count("canary"));
+    let bounds = bounds(10_000, 0.0125, 1);
+    assert!(bounds.contains(&count("canary")), "{}, not {bounds:?}", count("canary"));
     assert_eq!(count("blue"), 0);
     assert_eq!(count("canary") + count(OWN), 10_000);
 }

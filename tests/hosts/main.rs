@@ -5,6 +5,8 @@
 #![cfg(not(target_family = "wasm"))]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[path = "../chance/mod.rs"]
+mod chance;
 #[path = "../harness/mod.rs"]
 mod harness;
 

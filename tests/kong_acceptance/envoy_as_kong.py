@@ -3,7 +3,8 @@
 The rules are read out of the Kong configuration; upstreams, services and routes become clusters and
 routes. What has no meaning for Envoy is left out: global plugins, and `ip-restriction`.
 
-    python tests/kong_acceptance/envoy_as_kong.py          # runs until interrupted, prints its address
+    make wasm target/venv/.installed                                # what it needs
+    target/venv/bin/python tests/kong_acceptance/envoy_as_kong.py   # runs until interrupted, prints its address
     bash kong/test.sh http://127.0.0.1:PORT
 """
 
