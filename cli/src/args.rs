@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Simulate(SimulateArgs),
     Import(ImportArgs),
     #[cfg(feature = "release")]
+    Release(ReleaseArgs),
+    #[cfg(feature = "release")]
     Weights(WeightsArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Examples:\n  \
@@ -190,6 +192,108 @@ pub(crate) struct ImportArgs {
     pub upstream: Option<String>,
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Bring a new version up: verify it, give it traffic in steps, watch it, go back if it is worse
+///
+/// The plan is a YAML file. Everything that is done is written down before and after it is done, so
+/// that a run that was killed is gone on with by the next one, and so that people and pipelines can
+/// ask what became of a release.
+#[cfg(feature = "release")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    tse-route release plan shop.yaml --rps 50\n  \
+    tse-route release run shop.yaml --report report.md\n  \
+    tse-route release status shop.yaml --output json\n  \
+    tse-route release approve shop.yaml\n\n\
+    Exit codes: 0 promoted, or done; 1 the plan has faults; 2 wrong usage, or what cannot be reached;\n\
+    3 rolled back; 4 waits for approval; 5 refused, or stopped.")]
+pub(crate) struct ReleaseArgs {
+    #[command(subcommand)]
+    pub command: ReleaseCommand,
+}
+
+#[cfg(feature = "release")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReleaseCommand {
+    /// Run a release, or go on with one, until its end
+    Run(RunArgs),
+    /// Show where a release is
+    Status(PlanArgs),
+    /// Approve the step that a release waits at
+    Approve(PlanArgs),
+    /// Stay where it is; a canary that is worse is still rolled back
+    Pause(PlanArgs),
+    /// Go on after a pause
+    Resume(PlanArgs),
+    /// Give the canary everything now, whatever is left of the plan
+    Promote(PlanArgs),
+    /// Go back to stable
+    Abort(PlanArgs),
+    /// Show all releases and environments of the record
+    History(PlanArgs),
+    /// Show what would happen, and how soon which damage would be found
+    Plan {
+        /// The plan
+        #[arg(value_name = "PLAN")]
+        plan: String,
+        /// How many requests a second the rule gets
+        #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = positive)]
+        rps: f64,
+        /// How many of a hundred answers of stable are errors
+        #[arg(long, value_name = "PERCENT", default_value_t = 0.1, value_parser = positive)]
+        errors: f64,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the report of a release
+    Report {
+        /// The plan
+        #[arg(value_name = "PLAN")]
+        plan: String,
+        /// As one HTML file with plots, instead of Markdown
+        #[arg(long)]
+        html: bool,
+    },
+}
+
+/// What `release run` is told.
+#[cfg(feature = "release")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+    /// End with exit code 4 where an approval is waited for, instead of waiting; another run goes on
+    #[arg(long)]
+    pub exit_at_approval: bool,
+    /// Begin anew what has ended
+    #[arg(long)]
+    pub again: bool,
+    /// Write a report there at the end: HTML if its name ends so, or else Markdown
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// A plan, and how to answer.
+#[cfg(feature = "release")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[cfg(feature = "release")]
+fn positive(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number
+        .filter(|number| *number > 0.0 && *number <= 1e6)
+        .ok_or_else(|| "accepted is a number above 0".to_owned())
 }
 
 /// Change the weights of one rule where it is written

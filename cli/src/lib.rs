@@ -1,7 +1,8 @@
 //! The command line: what an operator asks before a configuration is deployed.
 //!
 //! Every answer comes from [`tse_route::config`] and [`tse_route::engine`]; here are only files, text and
-//! arithmetic around them. Results go to the standard output, all else to the standard error.
+//! arithmetic around them. Results go to the standard output, all else to the standard error. Only
+//! `release` and `weights` change anything, and only weights.
 
 pub mod api;
 mod args;
@@ -13,6 +14,8 @@ mod explain;
 mod files;
 pub mod import;
 mod output;
+#[cfg(feature = "release")]
+mod release;
 mod request;
 mod simulate;
 mod source;
@@ -30,6 +33,9 @@ use std::process::ExitCode;
 enum Failure {
     /// Faults were found, and have been shown.
     Faults,
+    /// It ended otherwise than well, as has been shown: the exit code.
+    #[cfg(feature = "release")]
+    Ended(u8),
     /// The command could not do its work: wrong usage, or a file that cannot be read.
     Usage(String),
     /// Whoever reads the output has left.
@@ -53,6 +59,8 @@ pub fn main() -> ExitCode {
     match run(Args::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Faults) => ExitCode::from(1),
+        #[cfg(feature = "release")]
+        Err(Failure::Ended(code)) => ExitCode::from(code),
         Err(Failure::Usage(message)) => {
             let _ = writeln!(anstream::stderr(), "{}: {message}", output::error_word());
             ExitCode::from(2)
@@ -74,6 +82,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        #[cfg(feature = "release")]
+        Command::Release(args) => release::run_command(&args.command),
         #[cfg(feature = "release")]
         Command::Weights(args) => weights::run(&args),
         Command::Schema { kong } => {

@@ -27,7 +27,7 @@ pub(crate) struct SyntaxFault {
 }
 
 /// A text file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source {
     /// Its name, as the operator gave it.
     pub name: String,
@@ -60,19 +60,23 @@ impl Source {
             std::fs::read(name).map(|content| bytes = content)
         };
         read.map_err(|error| format!("{name}: {error}"))?;
+        Ok(Self::of(name, bytes))
+    }
+
+    /// Reads a file's bytes.
+    pub(crate) fn of(name: &str, bytes: Vec<u8>) -> Self {
         let name = if name == "-" { "<stdin>" } else { name };
         match String::from_utf8(bytes) {
             // A byte order mark is no part of the text.
-            Ok(text) => Ok(Self::new(
-                name,
-                text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text),
-            )),
+            Ok(text) => {
+                Self::new(name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+            }
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
                 let message = "found bytes that are not UTF-8; accepted is text".to_owned();
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
                 let fault = Some(SyntaxFault { span: at..at, message });
-                Ok(Self { fault, ..Self::new(name, text) })
+                Self { fault, ..Self::new(name, text) }
             }
         }
     }

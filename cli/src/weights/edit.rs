@@ -23,7 +23,7 @@ pub(crate) fn edit(
     wanted: Wanted<'_>,
     changes: &[(String, Share)],
 ) -> Result<(String, Weights), String> {
-    let file = File::of(Source::new(&source.name, source.text.clone()));
+    let file = File::of(source.clone());
     let found = Found::find(&file, wanted)?;
     let about = |message: String| format!("{}: {}: {message}", source.name, quote(wanted.rule));
     let weights = found.weights.with(changes).map_err(about)?;
@@ -295,6 +295,9 @@ mod tests {
         let rollout = "rules:\n- {name: r, upstream: [{name: a, weight: 100}, {name: b, weight: 0}], rollout: {start: 0, duration: 1h, to: {b: 100}}}\n";
         assert!(refused(rollout, &[("a", 1)]).contains("rollout"));
         assert!(refused("rules: [", &[("a", 1)]).contains("not YAML"));
+        let source = Source::of("a.yaml", [two.as_bytes(), b"# \xff\n"].concat());
+        let lossy = edit(&source, Wanted { rule: "r", plugin: None }, &[]);
+        assert!(lossy.is_err_and(|error| error.contains("not UTF-8")));
     }
 
     #[test]

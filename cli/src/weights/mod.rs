@@ -5,7 +5,7 @@ mod replace;
 mod rule;
 
 pub(crate) use edit::edit;
-pub(crate) use replace::replace;
+pub(crate) use replace::write;
 pub(crate) use rule::{Found, Wanted, Weights};
 
 use super::Failure;
@@ -29,16 +29,39 @@ pub(crate) fn run(args: &WeightsArgs) -> Result<(), Failure> {
         let found = Found::find(&file, wanted).map_err(refused)?;
         return show(args, &found.weights);
     }
-    let read = std::fs::read(&args.file)
-        .map_err(|error| Failure::Usage(format!("{}: {error}", args.file)))?;
-    let (text, weights) = edit(&source, wanted, &args.changes).map_err(refused)?;
+    let weights =
+        rewrite(Path::new(&args.file), wanted, &args.changes).map_err(|why| match why {
+            Refusal::Weights(message) => refused(message),
+            Refusal::File(message) => Failure::Usage(message),
+        })?;
+    show(args, &weights)
+}
+
+/// Why a file was not changed.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The rule cannot have these weights.
+    Weights(String),
+    /// The file cannot be read or replaced, or was changed meanwhile.
+    File(String),
+}
+
+/// Changes the weights of a rule in a file, and returns those that it has then.
+pub(crate) fn rewrite(
+    path: &Path,
+    wanted: Wanted<'_>,
+    changes: &[(String, Share)],
+) -> Result<Weights, Refusal> {
+    let of_file = |error: std::io::Error| Refusal::File(format!("{}: {error}", path.display()));
+    let read = std::fs::read(path).map_err(of_file)?;
+    let source = Source::of(&path.to_string_lossy(), read.clone());
+    let (text, weights) = edit(&source, wanted, changes).map_err(Refusal::Weights)?;
     if text != source.text {
         // A byte order mark is no part of the text, but of the file.
         let mark = if read.starts_with(b"\xef\xbb\xbf") { "\u{feff}" } else { "" };
-        replace(Path::new(&args.file), &read, format!("{mark}{text}").as_bytes())
-            .map_err(|error| refused(format!("{}: {error}", args.file)))?;
+        replace::replace(path, &read, format!("{mark}{text}").as_bytes()).map_err(of_file)?;
     }
-    show(args, &weights)
+    Ok(weights)
 }
 
 /// Reads `NAME=WEIGHT`.

@@ -29,6 +29,18 @@ pub(crate) fn replace(path: &Path, expected: &[u8], text: &[u8]) -> io::Result<(
     sync_folder(&real)
 }
 
+/// Writes a file, new or not, in one step.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let beside = write_beside(path, text)?;
+    fs::rename(&beside, path).inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
+    sync_folder(path)
+}
+
 fn write_beside(path: &Path, text: &[u8]) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
     let beside =

@@ -13,8 +13,17 @@ fn schemas_are_json() {
 
 #[test]
 fn every_command_has_help_with_examples_and_a_page() {
-    let commands =
-        ["check", "explain", "simulate", "import", "weights", "schema", "completions", "man"];
+    let commands = [
+        "check",
+        "explain",
+        "simulate",
+        "import",
+        "release",
+        "weights",
+        "schema",
+        "completions",
+        "man",
+    ];
     for command in commands {
         let help = run(&[command, "--help"], "");
         assert!(help.code == 0 && help.stdout.contains("Examples:"), "{command}");
