@@ -63,6 +63,7 @@ impl Kong {
                 };
                 let file = json!({
                     "_format_version": "3.0",
+                    "upstreams": self.list("/upstreams").await?,
                     "plugins": plugins.into_iter().filter(ours).collect::<Vec<_>>(),
                     "filter_chains": chains.into_iter().filter(has_ours).collect::<Vec<_>>(),
                 });

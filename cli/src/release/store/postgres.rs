@@ -95,10 +95,10 @@ impl Database {
     ) -> Result<(), Trouble> {
         let statement = if revision == 0 {
             "INSERT INTO tse_route_record (collection, id, document, revision) \
-             VALUES ($1, $2, $3::text::jsonb, $4 + 1) ON CONFLICT DO NOTHING"
+             VALUES ($1, $2, $3::text::jsonb, $4::bigint + 1) ON CONFLICT DO NOTHING"
         } else {
             "UPDATE tse_route_record SET document = $3::text::jsonb, revision = revision + 1, changed_at = now() \
-             WHERE collection = $1 AND id = $2 AND revision = $4"
+             WHERE collection = $1 AND id = $2 AND revision = $4::bigint"
         };
         let revision = i64::try_from(revision).unwrap_or(i64::MAX);
         let client = self.client().await?;
