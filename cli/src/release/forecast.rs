@@ -95,7 +95,7 @@ pub(crate) fn binomial(random: &mut fastrand::Rng, n: f64, p: f64) -> f64 {
     let mut count = 0.0;
     let mut at = 0.0;
     loop {
-        at += (1.0 - random.f64()).ln().div_euclid((1.0 - p).ln()) + 1.0;
+        at += ((1.0 - random.f64()).ln() / (1.0 - p).ln()).floor() + 1.0;
         if at > n {
             return count;
         }
