@@ -85,6 +85,10 @@ test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and 
 	cargo build --quiet --package tse-route-cli
 	$(PYTHON) -m pytest tests
 
+.PHONY: soak
+soak: wasm $(VENV)/.installed ## Ten million requests and 1 000 changes through the real Envoy (SOAK='--requests N --changes M')
+	$(PYTHON) tests/hostile/soak.py $(SOAK)
+
 BENCH_BUILT := target/bench/build
 
 .PHONY: bench

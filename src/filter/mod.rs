@@ -1,5 +1,7 @@
 //! When the filter is asked: the life of a configuration and of a request.
 
+mod announced;
+mod answer;
 mod breakers;
 mod clock;
 mod draws;

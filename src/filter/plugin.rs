@@ -5,7 +5,7 @@ use super::clock::Clock;
 use crate::Loaded;
 use crate::config::{Condition, Config, Location};
 use crate::effect::{Effect, Effects};
-use crate::engine::Answers;
+use crate::engine::{Answers, Choice};
 use crate::host::{self, Bodies, Greeting, Host};
 use crate::observe::metrics::Metrics;
 
@@ -60,6 +60,15 @@ impl Plugin {
             let now = Clock::default().now();
             self.breakers.show(&self.loaded.table, now);
             metrics.show_weights(&self.loaded.table, now);
+        }
+    }
+
+    /// Tells the circuit breaker of a choice how a request went that was decided and answered at
+    /// these times; latencies are milliseconds.
+    pub fn count_judged(&self, choice: Choice, times: (u64, u64), failed: bool, latency: u64) {
+        if let Some(breaker) = self.loaded.table.breaker(choice) {
+            let answer = breaker.1.answer(failed, latency);
+            self.breakers.record(self.host.as_ref(), breaker, times, answer);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The life of a request.
 
+use super::announced::Announced;
+use super::answer::{Answer, Judgement, Sent, trailers_fail};
 use super::clock::Clock;
 use super::draws::Draws;
 use super::plugin::Plugin;
@@ -8,7 +10,7 @@ use crate::config::RequestHeaders;
 use crate::effect::{ERROR_HEADER, Effect};
 use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, Verdict};
 use crate::host::abi::{self, Buffer, Map};
-use crate::host::{Bodies, Host, Refusal, Routing};
+use crate::host::{Bodies, Host, Origin, Refusal, Routing};
 use crate::observe::{log as output, metrics};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -21,8 +23,10 @@ pub struct Stream {
     draws: Draws,
     awaits: Awaits,
     decided: Option<Choice>,
-    /// When a request whose answer is to be counted was sent, in milliseconds since the epoch.
-    sent: Option<u64>,
+    /// None where the answer is not to be counted.
+    sent: Option<Sent>,
+    /// An answer that says in its trailers how it went, and how long its head took, in milliseconds.
+    unfinished: Option<(Sent, u64)>,
     /// The value of the cookie that the client is to be given.
     issued: Option<u128>,
     shown: Shown,
@@ -64,13 +68,21 @@ impl HttpContext for Stream {
         let body = if end_of_stream || bodies != Bodies::Held { Body::None } else { Body::Pending };
         let mut verdict = self.decide(&clock, body);
         if verdict.outcome == Outcome::NeedsBody {
-            if !self.announces_too_much() {
-                self.awaits = Awaits::FirstBytes;
-                return Action::Pause;
-            }
-            // Held back, it might fill Envoy's buffer before the filter sees how much it is, and
-            // the client would get a 413.
-            verdict = self.decide(&clock, Body::Unreadable);
+            let body = match Announced::read() {
+                Announced::Nothing => Body::None,
+                // Held back, it might fill Envoy's buffer before the filter sees how much it is,
+                // and the client would get a 413.
+                Announced::Bytes(size) if size > self.limit() => Body::Unreadable,
+                Announced::Bytes(_) | Announced::Something => {
+                    self.awaits = Awaits::FirstBytes;
+                    return Action::Pause;
+                }
+            };
+            verdict = self.decide(&clock, body);
+        }
+        // A gateway that decides on late bodies does not say whether there will be one.
+        if end_of_stream || bodies != Bodies::Held {
+            self.complete(&clock);
         }
         match bodies {
             Bodies::Late if verdict.asked_for_body => self.awaits = Awaits::Provisionally,
@@ -87,6 +99,9 @@ impl HttpContext for Stream {
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match self.awaits {
             Awaits::Nothing => {
+                if end_of_stream {
+                    self.complete(&Clock::default());
+                }
                 self.repeat();
                 Action::Continue
             }
@@ -95,7 +110,7 @@ impl HttpContext for Stream {
                 Action::Pause
             }
             Awaits::FirstBytes | Awaits::LastBytes | Awaits::Provisionally => {
-                self.decide_on_body(size);
+                self.decide_on_body(size, end_of_stream);
                 Action::Continue
             }
         }
@@ -104,8 +119,8 @@ impl HttpContext for Stream {
     /// Trailers end a body without a last piece of it.
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         match self.awaits {
-            Awaits::Nothing | Awaits::Provisionally => {}
-            Awaits::FirstBytes | Awaits::LastBytes => self.decide_on_body(self.limit()),
+            Awaits::Nothing | Awaits::Provisionally => self.complete(&Clock::default()),
+            Awaits::FirstBytes | Awaits::LastBytes => self.decide_on_body(self.limit(), true),
         }
         Action::Continue
     }
@@ -131,8 +146,14 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.count_end(trailers_fail);
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
         self.count_silence();
+        self.count_loss();
         if self.awaits == Awaits::FirstBytes {
             output::error_once_a_minute(
                 "body-not-delivered",
@@ -152,6 +173,7 @@ impl Stream {
             awaits: Awaits::Nothing,
             decided: None,
             sent: None,
+            unfinished: None,
             issued: None,
             shown: Shown::Nothing,
         }
@@ -160,13 +182,6 @@ impl Stream {
     /// The largest body that is looked at, in bytes.
     fn limit(&self) -> usize {
         usize::try_from(self.plugin.loaded.config.body_max_bytes.get()).unwrap_or(usize::MAX)
-    }
-
-    /// Whether the request says itself that its body is over the limit.
-    fn announces_too_much(&self) -> bool {
-        let length = abi::header(Map::Request, b"content-length").unwrap_or_default();
-        let length = std::str::from_utf8(&length).ok().and_then(|text| text.parse::<u64>().ok());
-        length.is_some_and(|length| length > self.plugin.loaded.config.body_max_bytes.get())
     }
 
     fn decide(&mut self, clock: &Clock, body: Body<'_>) -> Verdict {
@@ -180,7 +195,7 @@ impl Stream {
             Outcome::Routed(choice)
                 if self.plugin.metrics.is_some() || table.breaker(choice).is_some() =>
             {
-                Some(clock.now())
+                Some(Sent { decided: clock.now(), complete: None })
             }
             _ => None,
         };
@@ -193,15 +208,19 @@ impl Stream {
         verdict
     }
 
-    /// The final decision, with the body of which `size` bytes are there.
-    fn decide_on_body(&mut self, size: usize) {
+    /// The final decision, with the body of which `size` bytes are there, all or the first.
+    fn decide_on_body(&mut self, size: usize, is_all: bool) {
         let limit = self.limit();
         let body = match abi::buffer(Buffer::RequestBody, limit) {
             Ok(bytes) if size <= limit => Body::Whole(Cow::Owned(bytes)),
             Ok(_) | Err(_) => Body::Unreadable,
         };
         self.awaits = Awaits::Nothing;
-        let outcome = self.decide(&Clock::default(), body).outcome;
+        let clock = Clock::default();
+        let outcome = self.decide(&clock, body).outcome;
+        if is_all {
+            self.complete(&clock);
+        }
         match (self.decided, outcome.choice()) {
             (Some(earlier), Some(choice)) if choice == earlier => self.repeat(),
             (Some(earlier), None) => {
@@ -227,29 +246,59 @@ impl Stream {
         }
     }
 
+    /// The request's last byte has passed: from now on the upstream takes the time.
+    fn complete(&mut self, clock: &Clock) {
+        if let Some(sent) = &mut self.sent {
+            sent.complete = Some(clock.now());
+        }
+    }
+
     /// Tells the metrics and the circuit breaker, where there are any, how the request went.
     fn count_answer(&mut self) {
         let (Some(sent), Some(choice)) = (self.sent.take(), self.decided) else { return };
-        let host = self.plugin.host.as_ref();
+        let plugin = Rc::clone(&self.plugin);
+        let host = plugin.host.as_ref();
         let now = Clock::default().now();
-        let status = host.status();
-        let latency = now.saturating_sub(sent);
+        let answer = Answer::at(host);
+        let waited = sent.waited(now);
         // Another upstream's answer says nothing of the one that was chosen.
-        if let Some(breaker) = self.plugin.loaded.table.breaker(choice)
-            && host.was_followed()
-        {
-            let failed = status.is_some_and(|status| status >= 500);
-            let answer = breaker.1.answer(failed, latency);
-            self.plugin.breakers.record(host, breaker, (sent, now), answer);
+        if plugin.loaded.table.breaker(choice).is_some() && host.was_followed() {
+            let latency = waited.unwrap_or_default();
+            match answer.judge() {
+                Judgement::Unrelated => {}
+                Judgement::InTrailers => self.unfinished = Some((sent, latency)),
+                judgement => {
+                    let failed = judgement == Judgement::Failed;
+                    plugin.count_judged(choice, (sent.decided, now), failed, latency);
+                }
+            }
         }
-        if let Some(metrics) = &self.plugin.metrics {
-            let status = status.unwrap_or_default();
-            metrics.count_response(choice, status);
+        if let Some(metrics) = &plugin.metrics {
+            metrics.count_response(choice, answer.status);
             // What the gateway answers itself says nothing of the upstream; hardly any of that is
             // a success, and to ask costs more than all else here.
-            if status < 400 || host.comes_from_upstream() {
-                metrics.count_latency(choice, latency);
+            if let Some(waited) = waited
+                && (answer.status < 400 || answer.origin() == Origin::Upstream)
+            {
+                metrics.count_latency(choice, waited);
             }
+        }
+    }
+
+    /// Tells the circuit breaker how a request went whose answer said so at its end.
+    fn count_end(&mut self, failed: impl FnOnce() -> bool) {
+        let (Some((sent, latency)), Some(choice)) = (self.unfinished.take(), self.decided) else {
+            return;
+        };
+        let now = Clock::default().now();
+        self.plugin.count_judged(choice, (sent.decided, now), failed(), latency);
+    }
+
+    /// Counts an answer whose end did not come: a failure if the upstream broke it off, and nobody's
+    /// if the client did.
+    fn count_loss(&mut self) {
+        if self.unfinished.is_some() && self.plugin.host.origin() == Origin::InItsPlace {
+            self.count_end(|| true);
         }
     }
 

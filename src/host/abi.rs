@@ -35,6 +35,8 @@ pub enum Map {
     Request = 0,
     /// Those of the response.
     Response = 2,
+    /// Those at the end of the response.
+    ResponseTrailers = 3,
 }
 
 /// Which buffer.

@@ -1,9 +1,12 @@
 //! Envoy: a route reads the chosen cluster from a request header (`cluster_header`).
 
 use super::abi::{self, Map, Status};
-use super::gateway::{Bodies, Host, Refusal, Routing, parse_number};
+use super::gateway::{Bodies, Host, Origin, Refusal, Routing, parse_number};
 use crate::config::{Config, RouteBy};
 use crate::effect::Effect;
+
+/// How Envoy's details of an answer begin that it gives because of an upstream.
+const UPSTREAM_FAULTS: [&[u8]; 3] = [b"upstream_", b"no_healthy_upstream", b"cluster_not_found"];
 
 /// Envoy, and the gateways made of it, as one configuration uses it.
 pub struct Envoy {
@@ -149,8 +152,20 @@ impl Host for Envoy {
         true
     }
 
-    fn comes_from_upstream(&self) -> bool {
-        abi::property(b"response\0code_details").is_ok_and(|details| details == b"via_upstream")
+    /// Envoy says in one word what an answer is for (source: `stream_info.h`,
+    /// `ResponseCodeDetails`); those for an upstream's fault begin alike.
+    fn origin(&self) -> Origin {
+        let Ok(details) = abi::property(b"response\0code_details") else { return Origin::Upstream };
+        let is_fault = |start: &&[u8]| details.starts_with(start);
+        match &*details {
+            b"via_upstream" => Origin::Upstream,
+            _ if UPSTREAM_FAULTS.iter().any(is_fault) => Origin::InItsPlace,
+            _ => Origin::Gateway,
+        }
+    }
+
+    fn shows_trailers(&self) -> bool {
+        true
     }
 
     fn status(&self) -> Option<u16> {

@@ -38,9 +38,10 @@ pub trait Host {
     fn show_invalid_configuration(&self) -> bool;
     /// Whether the answer at hand is that of the upstream that was chosen.
     fn was_followed(&self) -> bool;
-    /// Whether the response at hand comes from an upstream and not from the gateway itself, as far
-    /// as the gateway tells.
-    fn comes_from_upstream(&self) -> bool;
+    /// Whose answer the response at hand is, as far as the gateway tells.
+    fn origin(&self) -> Origin;
+    /// Whether the filter is called for the trailers of a response.
+    fn shows_trailers(&self) -> bool;
     /// The status of the response at hand.
     fn status(&self) -> Option<u16>;
     /// Failed requests that the filter was not called for, by the number of their circuit breaker;
@@ -59,6 +60,17 @@ pub enum Bodies {
     Late,
     /// Never, because of what the gateway lacks.
     Never(Refusal),
+}
+
+/// Whose answer a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An upstream's.
+    Upstream,
+    /// The gateway's, because the upstream did not answer as it should have.
+    InItsPlace,
+    /// The gateway's, for reasons of its own or of the client's.
+    Gateway,
 }
 
 /// What became of a decision.

@@ -6,7 +6,7 @@
 
 use super::abi::{self, Map, Status};
 use super::bridge::{Bridge, DECISION, FAILURES, Greeting, UNFOLLOWED};
-use super::gateway::{Bodies, Host, Refusal, Routing, parse_number};
+use super::gateway::{Bodies, Host, Origin, Refusal, Routing, parse_number};
 use crate::config::{Config, RequestHeaders, RouteBy};
 use crate::effect::{ERROR_HEADER, Effect, ascii_json};
 use serde_json::json;
@@ -195,8 +195,12 @@ impl Host for Kong {
     }
 
     /// For what nginx answers itself no filter is called.
-    fn comes_from_upstream(&self) -> bool {
-        true
+    fn origin(&self) -> Origin {
+        Origin::Upstream
+    }
+
+    fn shows_trailers(&self) -> bool {
+        false
     }
 
     /// nginx lists the status of every try; the last one answered.

@@ -8,7 +8,7 @@ mod kong;
 
 pub use bridge::{Greeting, greeting};
 pub use envoy::is_certainly_envoy;
-pub use gateway::{Bodies, Host, Refusal, Routing};
+pub use gateway::{Bodies, Host, Origin, Refusal, Routing};
 
 use crate::config::{Config, HostChoice};
 use envoy::Envoy;

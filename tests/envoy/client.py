@@ -77,11 +77,8 @@ class Connection:
 
     def receive(self, method: Text = "GET") -> Response:
         """Reads one response."""
-        status_line = self.input.readline().split(b" ", 2)
-        if len(status_line) < 2:
-            raise ConnectionError("the connection was closed instead of an answer")
-        status = int(status_line[1])
-        headers = self._fields()
+        start = self.receive_head()
+        status, headers = start.status, start.headers
         fields = dict(headers)
         if raw(method) == b"HEAD" or status in (204, 304) or status < 200:
             body = b""
@@ -91,7 +88,14 @@ class Connection:
             body = self.input.read(int(fields["content-length"]))
         else:
             body = self.input.read()
-        return Response(status, tuple(headers), body)
+        return Response(status, headers, body)
+
+    def receive_head(self) -> Response:
+        """Reads the head of a response; what follows it is read as it comes."""
+        status_line = self.input.readline().split(b" ", 2)
+        if len(status_line) < 2:
+            raise ConnectionError("the connection was closed instead of an answer")
+        return Response(int(status_line[1]), tuple(self._fields()), b"")
 
     def request(
         self,

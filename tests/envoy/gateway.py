@@ -265,6 +265,8 @@ class Envoy:
         named: tuple[str, ...] = (),
         # Upstreams that stand on a port already.
         ports: dict[str, int] | None = None,
+        # Fields of some clusters.
+        clusters: dict[str, dict[str, Any]] | None = None,
         # A whole bootstrap in place of all that.
         bootstrap: dict[str, Any] | None = None,
         # Whether the listeners come from a file that may change while Envoy runs.
@@ -276,6 +278,7 @@ class Envoy:
         self._listeners = listeners or {}
         self._named = named
         self._upstream_ports = ports or {}
+        self._clusters = clusters or {}
         self._bootstrap = bootstrap
         self._dynamic = dynamic
         self._process: subprocess.Popen[bytes] | None = None
@@ -436,7 +439,8 @@ class Envoy:
         gateways = [
             listener.resource(name, self.directory) for name, listener in self._listeners.items()
         ]
-        static = {"clusters": [cluster(name, address) for name, address in addresses.items()]}
+        clusters = [cluster(n, a) | self._clusters.get(n, {}) for n, a in addresses.items()]
+        static: dict[str, Any] = {"clusters": clusters}
         bootstrap = {
             "admin": {"address": socket_address(0)},
             "stats_config": example()["stats_config"],

@@ -91,11 +91,17 @@ class Connection:
             after_each(self.sent)
         return self._receive(stream)
 
+    def open(self, fields: Sequence[tuple[Text, Text]]) -> int:
+        """Sends a head whose stream stays open; returns the status of the answer's head."""
+        stream, self.next_stream = self.next_stream, self.next_stream + 2
+        self._send(_frame(HEADERS, END_HEADERS, stream, _block(fields)))
+        return self._receive(stream, head_only=True).status
+
     def _send(self, data: bytes) -> None:
         self.socket.sendall(data)
         self.sent += len(data)
 
-    def _receive(self, stream: int) -> Answer:
+    def _receive(self, stream: int, head_only: bool = False) -> Answer:
         status, body = 0, b""
         while header := self.input.read(9):
             payload = self.input.read(int.from_bytes(header[:3], "big"))
@@ -107,6 +113,8 @@ class Connection:
             elif of == stream:
                 if kind == HEADERS and status == 0:
                     status = STATUSES.get(payload[0], 0)
+                    if head_only:
+                        return Answer(status, b"")
                 elif kind == DATA:
                     body += payload
                 if flags & END_STREAM:

@@ -20,6 +20,8 @@ pub struct State {
     /// The context whose callback is running; none, or one without exchange, in the root context.
     pub active: Option<u32>,
     pub configuration: Vec<u8>,
+    /// Whether the filter has asked for ticks.
+    pub ticks: bool,
     pub faults: Faults,
     /// Nanoseconds since the epoch.
     pub clock: u64,
@@ -38,6 +40,7 @@ impl State {
             exchanges: HashMap::new(),
             active: None,
             configuration: Vec::new(),
+            ticks: false,
             faults,
             clock: 1_700_000_000_000_000_000,
             random: Random(1),

@@ -87,6 +87,10 @@ impl Host {
         self.call("proxy_on_context_create", &[root, 0])?;
         let starts = self.call("proxy_on_vm_start", &[root, 0])?;
         let accepted = starts != 0 && self.call("proxy_on_configure", &[root, size])? != 0;
+        // The first tick comes a moment after it was asked for, before any request.
+        if accepted && mem::take(&mut self.state().ticks) {
+            self.call("proxy_on_tick", &[root])?;
+        }
         if accepted {
             self.plugins.push(Plugin { root, configuration });
         }

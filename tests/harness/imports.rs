@@ -329,6 +329,7 @@ fn record_metric(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> 
 
 fn set_tick(guest: &mut Guest<'_>, arguments: Arguments<'_>) -> Answer<()> {
     guest.state().note(format!("set_tick {}", arguments.word(0)));
+    guest.state().ticks = true;
     guest.state().gateway.set_tick()
 }
 
