@@ -28,7 +28,8 @@ struct Entry {
     key: Box<str>,
     /// The rule and the upstream, for log lines.
     label: Box<str>,
-    /// Where the state is shown; none where nothing is counted.
+    choice: Choice,
+    /// Where the state is shown; none while or where nothing is counted.
     pair: Option<Rc<Pair>>,
     state: Breaker,
     /// When the state was read from the shared memory.
@@ -39,7 +40,7 @@ struct Entry {
 
 impl Breakers {
     /// Breakers that let everything through; `json` is the configuration that they belong to.
-    pub fn new(loaded: &Loaded, json: &[u8], metrics: Option<&Metrics>) -> Self {
+    pub fn new(loaded: &Loaded, json: &[u8]) -> Self {
         let shared = loaded.config.shared_memory;
         // Another configuration is another set of breakers, also in the shared memory.
         let configuration = if shared { fingerprint(json) } else { 0 };
@@ -53,7 +54,8 @@ impl Breakers {
                 entries.push(Entry {
                     key: format!("tse_route.breaker.{configuration:016x}.{}", entries.len()).into(),
                     label: format!("rule={rule_name:?} upstream={upstream}").into(),
-                    pair: metrics.and_then(|metrics| metrics.pair(choice)).cloned(),
+                    choice,
+                    pair: None,
                     state: Breaker::default(),
                     read: 0,
                     told: Admission::Closed,
@@ -61,6 +63,13 @@ impl Breakers {
             }
         }
         Self { breakers: RefCell::new(entries.into()), shared }
+    }
+
+    /// Shows the states in these metrics from now on.
+    pub fn show_in(&self, metrics: &Metrics) {
+        for entry in &mut *self.breakers.borrow_mut() {
+            entry.pair = metrics.pair(entry.choice).cloned();
+        }
     }
 
     /// What a breaker lets through.

@@ -8,6 +8,7 @@ use crate::effect::{Effect, Effects};
 use crate::engine::{Answers, Choice};
 use crate::host::{self, Bodies, Greeting, Host};
 use crate::observe::metrics::Metrics;
+use std::cell::OnceCell;
 
 /// A loaded configuration with all that can be prepared for it.
 pub struct Plugin {
@@ -15,8 +16,10 @@ pub struct Plugin {
     pub host: Box<dyn Host>,
     pub effects: Effects,
     pub breakers: Breakers,
-    /// None where nothing is counted.
-    pub metrics: Option<Metrics>,
+    /// None where nothing is counted; filled when the first request or tick comes.
+    metrics: Option<OnceCell<Metrics>>,
+    /// The number of the root context.
+    root: u32,
 }
 
 impl Plugin {
@@ -34,9 +37,27 @@ impl Plugin {
         };
         let effects = Effects::new(&loaded.config, &loaded.table, bridge);
         let counts = loaded.config.metrics && host.counts();
-        let metrics = counts.then(|| Metrics::define(&loaded.table, root));
-        let breakers = Breakers::new(&loaded, json, metrics.as_ref());
-        Self { loaded, host, effects, breakers, metrics }
+        let breakers = Breakers::new(&loaded, json);
+        Self { loaded, host, effects, breakers, metrics: counts.then(OnceCell::new), root }
+    }
+
+    /// Whether anything is counted.
+    pub fn counts(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    /// What is counted of the configuration; none where nothing is.
+    ///
+    /// Defined when it is first needed and not when the configuration is loaded: Envoy loads each
+    /// configuration in a VM of its own first, only to see whether it can be, and what is defined
+    /// there is never undone. A gateway whose rules get new names at each change would gather them.
+    pub fn metrics(&self) -> Option<&Metrics> {
+        let define = || {
+            let metrics = Metrics::define(&self.loaded.table, self.root);
+            self.breakers.show_in(&metrics);
+            metrics
+        };
+        self.metrics.as_ref().map(|metrics| metrics.get_or_init(define))
     }
 
     /// Says in the log what the gateway lacks of what the configuration needs.
@@ -56,7 +77,7 @@ impl Plugin {
 
     /// Shows circuit breakers that are not closed, and the weights of this moment.
     pub fn show_state(&self) {
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = self.metrics() {
             let now = Clock::default().now();
             self.breakers.show(&self.loaded.table, now);
             metrics.show_weights(&self.loaded.table, now);

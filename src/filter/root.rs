@@ -15,10 +15,14 @@ use std::rc::Rc;
 /// How often gauges are brought up to date, in milliseconds; on Envoy only.
 const TICK: u32 = 5_000;
 
+/// When they are first shown after a configuration was loaded, in milliseconds.
+const FIRST_TICK: u32 = 1;
+
 /// The root context: one configuration.
 pub struct Root {
     id: u32,
     is_envoy: bool,
+    has_ticked: bool,
     state: State,
 }
 
@@ -32,7 +36,12 @@ enum State {
 impl Root {
     pub fn new(id: u32) -> Self {
         let is_envoy = is_certainly_envoy();
-        Self { id, is_envoy, state: State::broken(Config::default(), is_envoy, &Greeting::Absent) }
+        Self {
+            id,
+            is_envoy,
+            has_ticked: false,
+            state: State::broken(Config::default(), is_envoy, &Greeting::Absent),
+        }
     }
 }
 
@@ -88,11 +97,11 @@ impl RootContext for Root {
                 let plugin = Plugin::new(loaded, &json, self.id, (self.is_envoy, &greeting));
                 plugin.report_lacks();
                 // On Kong ticks multiply after a trap and go on for removed configurations.
-                if plugin.metrics.is_some() {
+                if plugin.counts() {
                     // Without ticks only the gauges grow old.
-                    let _ = abi::set_tick_period(TICK);
+                    let _ = abi::set_tick_period(FIRST_TICK);
+                    self.has_ticked = false;
                 }
-                plugin.show_state();
                 self.state = State::InForce(Rc::new(plugin));
                 true
             }
@@ -116,6 +125,10 @@ impl RootContext for Root {
         if let State::InForce(plugin) = &self.state {
             plugin.show_state();
         }
+        if !self.has_ticked {
+            let _ = abi::set_tick_period(TICK);
+            self.has_ticked = true;
+        }
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -124,7 +137,11 @@ impl RootContext for Root {
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.state {
-            State::InForce(plugin) => Box::new(Stream::new(Rc::clone(plugin))),
+            State::InForce(plugin) => {
+                // Before the breakers of the request's rule have anything to show.
+                plugin.metrics();
+                Box::new(Stream::new(Rc::clone(plugin)))
+            }
             State::Broken(host) => Box::new(Broken::new(Rc::clone(host))),
         })
     }

@@ -192,9 +192,7 @@ impl Stream {
         let verdict = table.decide(&incoming, &mut world);
         self.issued = verdict.issued;
         self.sent = match verdict.outcome {
-            Outcome::Routed(choice)
-                if self.plugin.metrics.is_some() || table.breaker(choice).is_some() =>
-            {
+            Outcome::Routed(choice) if self.plugin.counts() || table.breaker(choice).is_some() => {
                 Some(Sent { decided: clock.now(), complete: None })
             }
             _ => None,
@@ -273,7 +271,7 @@ impl Stream {
                 }
             }
         }
-        if let Some(metrics) = &plugin.metrics {
+        if let Some(metrics) = plugin.metrics() {
             metrics.count_response(choice, answer.status);
             // What the gateway answers itself says nothing of the upstream; hardly any of that is
             // a success, and to ask costs more than all else here.
@@ -305,7 +303,7 @@ impl Stream {
     /// Counts a request for which no answer came.
     fn count_silence(&mut self) {
         let (Some(_), Some(choice)) = (self.sent.take(), self.decided) else { return };
-        if let Some(metrics) = &self.plugin.metrics {
+        if let Some(metrics) = self.plugin.metrics() {
             metrics.count_response(choice, 0);
         }
     }
@@ -330,7 +328,7 @@ impl Stream {
             if host.pass().is_err() {
                 report_host("the gateway did not remove a client's own internal header");
             }
-            if let Some(metrics) = &plugin.metrics {
+            if let Some(metrics) = plugin.metrics() {
                 metrics.count_unmatched();
             }
             return;
@@ -340,7 +338,7 @@ impl Stream {
             return self.refuse(refusal);
         }
         self.decided = Some(choice);
-        if let Some(metrics) = &plugin.metrics {
+        if let Some(metrics) = plugin.metrics() {
             metrics.count_request(choice);
         }
         if routing == Routing::Taken {
