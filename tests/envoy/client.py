@@ -156,10 +156,11 @@ def load(
     target: Text = "/",
     show: Sequence[str] = ("x-kong-route-rule", "x-kong-route-upstream"),
     connections: int = 16,
+    statuses: Sequence[int] = (200,),
 ) -> Counter[tuple[str | None, ...]]:
     """Sends many equal requests and counts the answers by body and shown headers.
 
-    Several requests are on their way on each connection, because waiting is what takes time.
+    Another status than one of `statuses` is an error. Several requests are on their way on each connection, because waiting is what takes time.
     """
     message = head("GET", target, headers)
     shares = [requests // connections] * connections
@@ -179,7 +180,7 @@ def load(
                         for name, _, value in (line.partition(":") for line in lines[1:-2])
                     }
                     body = await reader.readexactly(int(fields["content-length"]))
-                    if not lines[0].startswith("HTTP/1.1 200"):
+                    if int(lines[0].split(" ")[1]) not in statuses:
                         raise ConnectionError(f"{lines[0]}: {body!r}")
                     counts[(body.decode("latin-1"), *(fields.get(name) for name in show))] += 1
                 share -= batch
