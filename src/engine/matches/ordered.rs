@@ -239,6 +239,11 @@ impl Bound {
         order.is_some_and(|order| self.relation.admits(order))
     }
 
+    /// The number or version.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// Bytes that are the same for equal bounds only.
     pub(crate) fn key(&self) -> Box<[u8]> {
         let relation = match self.relation {
