@@ -1,6 +1,6 @@
 //! The commands and their flags.
 
-use super::output::Format;
+use super::output::{CheckFormat, Format};
 use clap::{Parser, Subcommand};
 use tse_route::config::Timestamp;
 
@@ -60,22 +60,27 @@ pub(crate) enum Command {
 ///
 /// Reads a configuration as JSON or YAML, KongPlugin and KongClusterPlugin manifests, Kong
 /// declarative files and Envoy bootstraps, several in one file where that is usual, and shows every
-/// fault with its place.
+/// fault with its place. Of a folder it reads every file that ends in `.yaml`, `.yml` or `.json`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    tse-route check config.yaml\n  \
-    tse-route check --strict kong.yml manifests/*.yaml\n  \
+    tse-route check examples/envoy.yaml\n  \
+    tse-route check --strict examples/first/split.yaml examples/kubernetes/2*.yaml\n  \
+    tse-route check --ignore-unrelated --output github examples\n  \
     kubectl get kongplugin -A -o yaml | tse-route check -\n\n\
     Exit codes: 0 all is well; 1 faults were found; 2 wrong usage, or a file that cannot be read.")]
 pub(crate) struct CheckArgs {
-    /// Files to look at; `-` is the standard input
+    /// Files and folders to look at; `-` is the standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// Fail on warnings too
     #[arg(long)]
     pub strict: bool,
-    #[command(flatten)]
-    pub output: Output,
+    /// Leave out files that have nothing of tse-route in them
+    #[arg(long)]
+    pub ignore_unrelated: bool,
+    /// For people, for programs, for code scanners (SARIF 2.1.0), or as marks in GitHub's pull requests
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub output: CheckFormat,
 }
 
 /// Show how one request is decided, and why

@@ -1,8 +1,9 @@
 //! What is wrong with a file, laid out like a compiler's messages.
 
-use super::source::{Source, Span};
+use super::source::{Position, Source, Span};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::{Value, json};
+use std::ops::Range;
 use tse_route::config::Severity;
 
 /// One fault with its place.
@@ -28,6 +29,20 @@ impl Diagnostic {
 
     pub(crate) fn is_error(&self) -> bool {
         self.severity == Severity::Error
+    }
+
+    /// Where the fault begins and ends.
+    pub(crate) fn region(&self, source: &Source) -> Range<Position> {
+        let end = self.span.end.clamp(self.span.start, source.text.len().max(self.span.start));
+        source.position(self.span.start)..source.position(end)
+    }
+
+    /// The fault in one line, with its place in the configuration and the configuration itself.
+    pub(crate) fn text(&self) -> String {
+        let path = self.path.as_deref().filter(|path| !path.is_empty());
+        let path = path.map(|path| format!("{path}: ")).unwrap_or_default();
+        let subject = self.subject.as_ref().map(|subject| format!(" (in {subject})"));
+        format!("{path}{}{}", self.message, subject.unwrap_or_default())
     }
 
     /// The fault under its line of the file.

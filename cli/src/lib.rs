@@ -21,6 +21,7 @@ mod simulate;
 mod source;
 #[cfg(feature = "release")]
 mod weights;
+mod witness;
 mod world;
 
 use args::{Args, Command};

@@ -15,6 +15,19 @@ pub(crate) enum Format {
     Json,
 }
 
+/// For whom the output of `check` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+    /// For code scanners.
+    Sarif,
+    /// Marks in GitHub's pull requests.
+    Github,
+}
+
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();

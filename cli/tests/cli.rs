@@ -4,6 +4,8 @@
 
 #[path = "cli/broken.rs"]
 mod broken;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/generated.rs"]
 mod generated;
 #[path = "cli/golden.rs"]

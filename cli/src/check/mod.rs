@@ -1,12 +1,17 @@
 //! `tse-route check`: every fault of every file.
 
+mod github;
+mod sarif;
+mod walk;
+
 use super::Failure;
 use super::args::CheckArgs;
 use super::diagnostic::Diagnostic;
 use super::files::File;
-use super::output::{self, BAD, DOUBTFUL, Format, GOOD, styled};
+use super::output::{self, BAD, CheckFormat, DOUBTFUL, GOOD, styled};
 use super::source::Source;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// What was found in one file.
 struct Checked {
@@ -18,38 +23,78 @@ struct Checked {
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let mut files = Vec::new();
-    for name in &args.files {
-        let file = File::read(name).map_err(Failure::Usage)?;
+    let mut unrelated = 0;
+    for name in names(args)? {
+        let file = File::read(&name).map_err(Failure::Usage)?;
+        if args.ignore_unrelated && !file.is_related {
+            unrelated += 1;
+            continue;
+        }
         let checked = look_over(file);
-        if args.output.format == Format::Human {
-            for diagnostic in &checked.diagnostics {
-                output::note(&diagnostic.human(&checked.source));
+        match args.output {
+            CheckFormat::Human => {
+                for diagnostic in &checked.diagnostics {
+                    output::note(&diagnostic.human(&checked.source));
+                }
+                output::human(&checked.line(args.strict))?;
             }
-            output::human(&checked.line(args.strict))?;
+            CheckFormat::Github => {
+                for diagnostic in &checked.diagnostics {
+                    output::text(github::command(diagnostic, &checked.source).as_bytes())?;
+                }
+            }
+            CheckFormat::Json | CheckFormat::Sarif => {}
         }
         files.push(checked);
     }
     let errors: usize = files.iter().map(Checked::errors).sum();
     let warnings: usize = files.iter().map(|file| file.diagnostics.len()).sum::<usize>() - errors;
-    if args.output.format == Format::Json {
-        let faults: Vec<Value> = files
-            .iter()
-            .flat_map(|file| file.diagnostics.iter().map(|fault| fault.json(&file.source)))
-            .collect();
-        output::json(&json!({
-            "valid": errors == 0,
-            "files": files.iter().map(Checked::json).collect::<Vec<_>>(),
-            "errors": errors,
-            "warnings": warnings,
-            "faults": faults,
-        }))?;
+    match args.output {
+        CheckFormat::Human if unrelated > 0 => {
+            let left_out = count(unrelated, "file");
+            output::human(&format!("{left_out} left out: nothing of tse-route in them\n"))?;
+        }
+        CheckFormat::Human | CheckFormat::Github => {}
+        CheckFormat::Json => output::json(&summary(&files, errors, warnings))?,
+        CheckFormat::Sarif => output::json(&sarif::log(&files))?,
     }
     let fails = errors > 0 || (args.strict && warnings > 0);
     if fails { Err(Failure::Faults) } else { Ok(()) }
 }
 
+/// The files that the arguments name, and those of the folders.
+fn names(args: &CheckArgs) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for name in &args.files {
+        let path = Path::new(name);
+        if name == "-" || !path.is_dir() {
+            names.push(name.clone());
+            continue;
+        }
+        let found = walk::files(path).map_err(Failure::Usage)?;
+        if found.is_empty() {
+            let message = format!("{name}: no file in it ends in .yaml, .yml or .json");
+            return Err(Failure::Usage(message));
+        }
+        names.extend(found);
+    }
+    Ok(names)
+}
+
+fn summary(files: &[Checked], errors: usize, warnings: usize) -> Value {
+    let faults =
+        files.iter().flat_map(|file| file.diagnostics.iter().map(|f| f.json(&file.source)));
+    json!({
+        "valid": errors == 0,
+        "files": files.iter().map(Checked::json).collect::<Vec<_>>(),
+        "errors": errors,
+        "warnings": warnings,
+        "faults": faults.collect::<Vec<_>>(),
+    })
+}
+
 fn look_over(file: File) -> Checked {
-    let File { source, subjects, mut diagnostics } = file;
+    let File { source, subjects, mut diagnostics, .. } = file;
     let mut rules = 0;
     for subject in &subjects {
         let mut checked = subject.check();

@@ -23,6 +23,9 @@ pub(super) fn of(root: &Node, fault: &Fault) -> Vec<(Span, String)> {
             );
             return vec![(place.node.span.clone(), message)];
         }
+        if let Some(entry) = entry_meant(place.node, &fault.message) {
+            return vec![(entry, fault.message.clone())];
+        }
         let entries = bad_entries(owner, place.node, fault);
         if !entries.is_empty() {
             return entries;
@@ -75,6 +78,14 @@ fn as_text(node: &Node) -> Option<String> {
     entries.filter(|entries| !entries.is_empty()).map(|entries| entries.join(","))
 }
 
+/// The place of the one entry of a list that a message is about.
+fn entry_meant(value: &Node, message: &str) -> Option<Span> {
+    let text = value.text()?;
+    let (entry, _) = message.strip_prefix("its entry \"")?.split_once('"')?;
+    let at = text.find(entry)?;
+    Some(value.part(text, at..at + entry.len()))
+}
+
 /// The entries of a list that the filter refuses, each with its own reason and place.
 fn bad_entries(item: &Node, value: &Node, fault: &Fault) -> Vec<(Span, String)> {
     let (Some(text), Some(operator)) = (value.text(), item.text_of("operator")) else {
@@ -84,7 +95,7 @@ fn bad_entries(item: &Node, value: &Node, fault: &Fault) -> Vec<(Span, String)> 
         config::Operator::from_word(operator),
         Some(config::Operator::In | config::Operator::NotIn)
     );
-    if !is_list || !fault.path.contains("condition.system") {
+    if !is_list || !fault.message.contains("is no address") {
         return Vec::new();
     }
     let delimiter = item.text_of("delimiter").unwrap_or(",");

@@ -1,7 +1,7 @@
 //! Kong's declarative files.
 
-use super::{BRIDGE, Found, Gateway, PLUGIN, Subject, UpstreamNames};
-use crate::source::{Node, Span};
+use super::{Found, Gateway, PLUGIN, Subject, UpstreamNames};
+use crate::source::Node;
 
 /// Finds the plugins and the filters of filter chains, on services, on routes and at the top level.
 pub(super) fn find(file: &Node, found: &mut Found<'_>) {
@@ -10,7 +10,7 @@ pub(super) fn find(file: &Node, found: &mut Found<'_>) {
         what: "an upstream of this file",
         names: names.map(str::to_owned).collect(),
     };
-    let mut finder = Finder { found, upstreams, needs_bridge: None };
+    let mut finder = Finder { found, upstreams };
     finder.owner(file, "", false);
     for service in file.list("services") {
         let label = format!("service {}", name_of(service));
@@ -27,27 +27,11 @@ pub(super) fn find(file: &Node, found: &mut Found<'_>) {
             finder.owner(consumer, what, false);
         }
     }
-    let needs_bridge = finder.needs_bridge;
-    if let Some(span) = needs_bridge.filter(|_| !has_bridge(file)) {
-        let message = format!(
-            "this file has no instance of the plugin {BRIDGE}: without the bridge every request stays \
-             with its service; switching needs it in `plugins` of kong.conf, counting and circuit \
-             breakers need a global instance, `plugins: [{{name: {BRIDGE}}}]`"
-        );
-        found.warning(&Node::null(span), message);
-    }
-}
-
-/// Whether a declarative file has an instance of the bridge.
-fn has_bridge(file: &Node) -> bool {
-    file.list("plugins").iter().any(|plugin| plugin.text_of("name") == Some(BRIDGE))
 }
 
 struct Finder<'f, 's> {
     found: &'f mut Found<'s>,
     upstreams: UpstreamNames,
-    /// The first filter whose decisions the bridge has to act on.
-    needs_bridge: Option<Span>,
 }
 
 impl Finder<'_, '_> {
@@ -95,9 +79,6 @@ impl Finder<'_, '_> {
         };
         if let Some(config) = config {
             let label = if label.is_empty() { "plugin" } else { label };
-            if config.text_of("route_by") != Some("header") {
-                self.needs_bridge.get_or_insert_with(|| super::head(owner));
-            }
             self.found.subjects.push(Subject {
                 upstreams: Some(self.upstreams.clone()),
                 gateway: Some(Gateway::Kong),

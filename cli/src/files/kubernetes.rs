@@ -108,6 +108,7 @@ fn kong_plugin(manifest: &Node, kind: &str, found: &mut Found<'_>) {
         (None, Some(from)) => {
             let message = "the configuration stands in a Secret and cannot be checked here";
             found.warning(&Node::null(from.key_span.clone()), message);
+            found.is_ours = true;
             return;
         }
         (None, None) if misplaced => return,

@@ -1,6 +1,7 @@
 //! The files that carry a configuration, and the configurations in them.
 
 mod advice;
+mod environment;
 mod envoy;
 mod kong;
 mod kubernetes;
@@ -10,6 +11,7 @@ pub(crate) use subject::{Gateway, Guard, Subject, UpstreamNames};
 
 use super::diagnostic::Diagnostic;
 use super::source::{Kind, Node, Source, Span};
+use environment::Environment;
 use hashbrown::HashSet;
 use tse_route::config::{Config, nearest, quote};
 
@@ -41,6 +43,8 @@ pub(crate) struct File {
     pub subjects: Vec<Subject>,
     /// What is wrong outside of the configurations.
     pub diagnostics: Vec<Diagnostic>,
+    /// Whether anything in the file is this filter's, as far as can be told.
+    pub is_related: bool,
 }
 
 impl File {
@@ -60,6 +64,10 @@ impl File {
         for document in &documents {
             found.document(document, several);
         }
+        let is_related = match broken {
+            true => is_plugin(&source.text) || documents.iter().any(has_rules),
+            false => found.is_related(),
+        };
         if documents.is_empty() && !broken {
             // Nothing at all is the configuration without rules.
             found.subjects.push(Subject::raw(Node::null(0..0)));
@@ -79,9 +87,20 @@ impl File {
             found.diagnostics.push(Diagnostic::error(0..0, message));
         }
         found.tell_of_policies();
+        found.tell_of_environment(Environment::of(&documents));
         let Found { subjects, diagnostics, .. } = found;
-        Self { source, subjects, diagnostics }
+        Self { source, subjects, diagnostics, is_related }
     }
+}
+
+/// Whether a document that no gateway's name stands in looks like a configuration.
+fn has_rules(document: &Node) -> bool {
+    let is_rule = |rule: &Node| {
+        ["upstream", "condition", "match_type", "hash_on"]
+            .iter()
+            .any(|name| rule.get(name).is_some())
+    };
+    document.list("rules").iter().any(is_rule)
 }
 
 /// The first document that `import` reads, and what it is.
@@ -97,6 +116,8 @@ struct Found<'s> {
     diagnostics: Vec<Diagnostic>,
     /// The headers that policies of the file remove early, for the manifests that need one.
     removed: HashSet<String>,
+    /// Whether the file has the filter, but not its configuration.
+    is_ours: bool,
 }
 
 impl Found<'_> {
@@ -107,6 +128,34 @@ impl Found<'_> {
                 guard.removed.clone_from(&self.removed);
             }
         }
+    }
+
+    /// Whether Kong has what the configurations of the file need, where the file starts it as well.
+    fn tell_of_environment(&mut self, environment: Environment) {
+        let mut on_kong = self
+            .subjects
+            .iter_mut()
+            .filter(|subject| subject.gateway == Some(Gateway::Kong))
+            .peekable();
+        let lacks_bridge = |plugins: &str| !plugins.split(',').any(|name| name.trim() == BRIDGE);
+        if let (Some(_), Some((span, plugins))) = (on_kong.peek(), environment.plugins)
+            && lacks_bridge(&plugins)
+        {
+            let message = format!(
+                "without {BRIDGE} every request stays with its service; accepted are the plugins with \
+                 {BRIDGE}"
+            );
+            self.diagnostics.push(Diagnostic::warning(span, message));
+        }
+        on_kong.for_each(|subject| subject.has_zone = environment.has_zone);
+    }
+
+    /// Whether anything has been found but what any file may be taken for.
+    fn is_related(&self) -> bool {
+        let is_ours = |subject: &Subject| subject.label.is_some() || has_rules(&subject.node);
+        self.is_ours
+            || self.subjects.iter().any(is_ours)
+            || self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
     fn document(&mut self, document: &Node, one_of_several: bool) {

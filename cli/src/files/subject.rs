@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{Entry, Kind, Node, Span, Style, locate};
-use crate::world;
+use crate::{witness, world};
 use hashbrown::HashSet;
 use serde_json::Value;
 use std::net::IpAddr;
@@ -18,6 +18,8 @@ pub(crate) struct Subject {
     pub node: Node,
     /// The gateway, where the file tells.
     pub gateway: Option<Gateway>,
+    /// Whether the file gives Kong a zone for the shared memory of filters.
+    pub has_zone: bool,
     /// The upstreams that the gateway has, where the file tells.
     pub upstreams: Option<UpstreamNames>,
     /// Whether the gateway can hold a request back until its body is there; none where it needs not be told to.
@@ -74,6 +76,7 @@ impl Subject {
             label: None,
             node,
             gateway: None,
+            has_zone: false,
             upstreams: None,
             holds_requests: None,
             guard: None,
@@ -102,6 +105,7 @@ impl Subject {
         self.check_body(&loaded, &mut diagnostics);
         self.check_guard(&loaded, &mut diagnostics);
         self.check_shared_memory(&loaded, &mut diagnostics);
+        self.check_witnesses(&loaded, &mut diagnostics);
         // In the order of the text; stable for faults of one place.
         diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
         Checked { loaded, diagnostics }
@@ -202,13 +206,34 @@ impl Subject {
         self.gateway == Some(Gateway::Kong) || config.host == HostChoice::Kong
     }
 
-    /// Memory that Kong has only if it is told to.
-    fn check_shared_memory(&self, loaded: &Loaded, diagnostics: &mut Vec<Diagnostic>) {
-        if !loaded.config.shared_memory || !self.is_kong(&loaded.config) {
+    /// Rules for which no request can be made up, and of which nothing else is said that explains it.
+    fn check_witnesses(&self, loaded: &Loaded, diagnostics: &mut Vec<Diagnostic>) {
+        if !loaded.report.is_usable() {
             return;
         }
-        let message = "Kong needs a zone for it, `KONG_NGINX_WASM_SHM_KV=10m` in its environment, of which no \
-                       configuration tells: without one requests fail";
+        for (position, rule) in loaded.table.rules().iter().enumerate() {
+            let path = format!("rules[{}].condition", rule.index());
+            let is_explained = |diagnostic: &Diagnostic| {
+                diagnostic.path.as_ref().is_some_and(|place| place.starts_with(&path))
+            };
+            if diagnostics.iter().any(is_explained)
+                || witness::of(&loaded.config, &loaded.table, position).is_some()
+            {
+                continue;
+            }
+            let message = "no request could be made up that meets this condition, and perhaps none does; \
+                           `explain` tells it of a request of yours";
+            diagnostics.push(self.at(&path, true, Severity::Warning, message.to_owned()));
+        }
+    }
+
+    /// Memory that Kong has only if it is told to.
+    fn check_shared_memory(&self, loaded: &Loaded, diagnostics: &mut Vec<Diagnostic>) {
+        if self.has_zone || !loaded.config.shared_memory || !self.is_kong(&loaded.config) {
+            return;
+        }
+        let message = "Kong needs a zone for it, `KONG_NGINX_WASM_SHM_KV=10m` in its environment, and this file \
+                       does not give it one: without a zone requests fail";
         let message = message.to_owned();
         diagnostics.push(self.at("shared_memory", true, Severity::Warning, message));
     }

@@ -2,11 +2,9 @@
 
 mod access_log;
 mod outage;
-mod pattern;
 mod report;
 mod statistics;
 mod traffic;
-mod witness;
 
 use super::Failure;
 use super::args::{ConfigArgs, SimulateArgs};

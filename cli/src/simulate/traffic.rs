@@ -1,12 +1,12 @@
 //! The requests of a simulation.
 
 use super::access_log;
-use super::witness::{self, encode};
 use crate::Failure;
 use crate::args::SimulateArgs;
 use crate::decision::Engine;
 use crate::output::{self, DOUBTFUL, styled};
 use crate::request::Sample;
+use crate::witness::{self, encode};
 use std::fmt::Write as _;
 use tse_route::config::{Config, HashOn};
 

@@ -1,13 +1,14 @@
 //! A request that a rule matches, made up from its condition.
 
-use super::pattern;
+mod pattern;
+
 use crate::request::Sample;
 use serde_json::{Value, json};
 use tse_route::config::{self, Config, Delimiter, Location, Operator, SystemKey};
 use tse_route::engine::Table;
 
 /// A request that the rule at this position of the table matches; none where none was found.
-pub(super) fn of(config: &Config, table: &Table, position: usize) -> Option<Sample> {
+pub(crate) fn of(config: &Config, table: &Table, position: usize) -> Option<Sample> {
     let rule = table.rules().get(position)?;
     let rule = config.rules.get(rule.index())?;
     let locations = rule.condition.iter().flat_map(|condition| &condition.locations);
@@ -205,7 +206,7 @@ fn below(value: &str) -> Vec<Vec<u8>> {
 }
 
 /// Percent-encodes what may not stand in a query.
-pub(super) fn encode(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(bytes: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(bytes.len());
     for byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
