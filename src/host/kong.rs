@@ -184,7 +184,9 @@ impl Host for Kong {
             Side::Alone { .. } => true,
             Side::Bridged { .. } => {
                 let name = UNFOLLOWED.as_bytes();
-                let is_followed = abi::header(Map::Response, name).is_none();
+                // Where Lua has cleared a header, a filter still finds it, without a value.
+                let is_followed =
+                    abi::header(Map::Response, name).is_none_or(|value| value.is_empty());
                 if !is_followed {
                     // A client that sees it learns no more than the error header tells.
                     let _ = abi::remove_header(Map::Response, name);

@@ -138,12 +138,13 @@ impl Bridge {
         for (name, value) in exchange.imposed.iter() {
             exchange.response.set(name, value);
         }
-        exchange.response.remove(UNFOLLOWED);
         // The filter is not called for what nginx answers itself.
-        if let (Some(_), Some(error), false) =
-            (&exchange.breaker, &exchange.unfollowed, exchange.client.refused)
-        {
-            exchange.response.set(UNFOLLOWED, error);
+        match (&exchange.breaker, &exchange.unfollowed) {
+            (Some(_), Some(error)) if !exchange.client.refused => {
+                exchange.response.set(UNFOLLOWED, error);
+            }
+            (Some(_), _) => exchange.response.blank(UNFOLLOWED),
+            (None, _) => {}
         }
     }
 

@@ -73,6 +73,23 @@ impl Headers {
         });
     }
 
+    /// Clears all headers of that name as OpenResty's Lua does, in a response: nobody is sent them,
+    /// and who looks at nginx's list finds one without a value, even where there was none.
+    pub fn blank(&mut self, name: impl AsRef<[u8]>) {
+        let name = name.as_ref();
+        self.add(name, b"");
+        self.0.iter_mut().filter(|other| other.is(name)).for_each(|other| {
+            other.value.clear();
+            other.hidden = true;
+        });
+    }
+
+    /// The first value of a header, hidden or not.
+    pub fn listed(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
+        let same = |header: &&Header| header.name.eq_ignore_ascii_case(name.as_ref());
+        self.0.iter().find(same).map(|header| header.value.as_slice())
+    }
+
     /// Puts a header in the place of the first of that name and hides the others.
     pub fn overwrite(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let name = name.as_ref();

@@ -229,7 +229,8 @@ impl Gateway for Kong {
             (Map::Request, b":scheme") => Some(client.scheme.as_bytes()),
             (Map::Request, b":authority") => Some(&b"kong:8000"[..]),
             (Map::Request, name) => exchange.request.get(name),
-            (Map::Response, name) => exchange.response.get(name),
+            // ngx_wasm_module does not look whether a header has been cleared.
+            (Map::Response, name) => exchange.response.listed(name),
         };
         value.map(<[u8]>::to_vec).ok_or(Refused::NOT_FOUND)
     }

@@ -307,8 +307,14 @@ fn the_bridge_follows_its_contract() {
         assert_eq!(shown, headers.map(|value| value.map(str::to_owned)), "{decision}");
         let unfollowed = exchange.response.text("x-tse-route-unfollowed");
         let [_, _, error] = headers;
-        let guarded = error.filter(|_| decision["breaker"].is_string());
-        assert_eq!(unfollowed.as_deref(), guarded, "{decision}");
+        let is_guarded = decision["breaker"].is_string();
+        let expected = if is_guarded { error } else { Some("from the upstream") };
+        assert_eq!(unfollowed.as_deref(), expected, "{decision}");
+        if is_guarded && error.is_none() {
+            // What Lua has cleared is still in nginx's list.
+            let found = kong.header(exchange, Map::Response, b"x-tse-route-unfollowed");
+            assert_eq!(found, Ok(Vec::new()));
+        }
         let shared = exchange.published.contains_key("tse_route_error");
         assert_eq!(shared, error.is_some(), "{decision}");
     }
