@@ -220,3 +220,65 @@ impl Names {
 fn printable(label: &str) -> String {
     label.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the bridge is told of the only rule's first upstream.
+    fn message(config: Value) -> Value {
+        let loaded =
+            crate::load(config.to_string().as_bytes()).map_err(|report| report.to_string());
+        let loaded = loaded.expect("a configuration");
+        let id = json!("17-9f3c");
+        let effects = Effects::new(&loaded.config, &loaded.table, Some((&id, "17-9f3c")));
+        let effect = effects.of(Choice { rule: 0, target: 0 }).expect("an effect");
+        assert!(effect.message().iter().all(|byte| matches!(byte, b' '..=b'~')));
+        serde_json::from_slice(effect.message()).expect("JSON")
+    }
+
+    #[test]
+    fn a_message_has_only_what_says_something() {
+        let told = message(json!({ "rules": [{ "weight": 5, "upstream": [{}] }] }));
+        let headers = json!({
+            "rule": "X-Kong-Route-Rule",
+            "upstream": "X-Kong-Route-Upstream",
+            "error": "X-Kong-Route-Error",
+        });
+        assert_eq!(told, json!({ "id": "17-9f3c", "rule": "5", "headers": headers }));
+
+        let silent = json!({
+            "response_headers": false,
+            "access_log": false,
+            "rules": [{ "upstream": [{ "name": "canary" }] }],
+        });
+        let expected =
+            json!({ "id": "17-9f3c", "rule": "0", "upstream": "canary", "share": false });
+        assert_eq!(message(silent), expected);
+    }
+
+    #[test]
+    fn a_message_has_all_that_a_decision_does() {
+        let told = message(json!({
+            "response_headers": { "rule": false, "upstream": false, "name": "X-Name" },
+            "route_by": "header",
+            "upstream_header": "X-Target-Version",
+            "rules": [{
+                "name": "Ü\n\u{1f680}\u{7f}",
+                "circuit_breaker": { "max_error_rate": 0.5 },
+                "upstream": [{ "name": "green", "request_headers": {
+                    "set": [{ "name": "X-Lane", "value": "a\"b\\é" }],
+                    "remove": ["X-Secret"],
+                } }],
+            }],
+        }));
+        let expected = json!({
+            "id": "17-9f3c", "rule": "0", "name": "Ü \u{1f680} ", "upstream": "green",
+            "breaker": "17-9f3c.0",
+            "headers": { "name": "X-Name", "error": "X-Kong-Route-Error" },
+            "route_by": { "header": "x-target-version", "value": "green" },
+            "request_headers": { "set": [["x-lane", "a\"b\\é"]], "remove": ["x-secret"] },
+        });
+        assert_eq!(told, expected);
+    }
+}

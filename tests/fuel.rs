@@ -163,7 +163,7 @@ fn rules(count: usize, condition: impl Fn(usize) -> String) -> String {
     format!(r#"{{"host":"envoy","rules":[{}]}}"#, rules.join(","))
 }
 
-/// The fixed set: a name, the configuration, the tenant of the request, the upstream that it gets.
+/// The fixed set: a name, the configuration, the tenant of the request, the header that it is routed by.
 fn cases() -> Vec<(String, String, String, Option<String>)> {
     let equal =
         |n| format!(r#"{{"header":{{"key":"x-tenant","operator":"eq","value":"tenant-{n}"}}}}"#);
@@ -174,24 +174,34 @@ fn cases() -> Vec<(String, String, String, Option<String>)> {
         let block = if n % 100 == 99 { "192.0.2.0/24".into() } else { format!("10.0.{n}.0/24") };
         format!(r#"{{"system":{{"key":"clientIP","operator":"in","value":"{block}"}}}}"#)
     };
+    let by_header = |n| Some(format!("x-tse-route-upstream: u{n}"));
     let mut cases = vec![("no rules".to_owned(), rules(0, equal), "x".to_owned(), None)];
     for count in [1, 10, 100, 1_000] {
         let last = count - 1;
         let name = |kind: &str, which: &str| format!("{count} {kind}, {which}");
-        let (tenant, upstream) = (format!("tenant-{last}"), Some(format!("u{last}")));
-        cases.push((name("eq", "last"), rules(count, equal), tenant.clone(), upstream.clone()));
+        let (tenant, routed) = (format!("tenant-{last}"), by_header(last));
+        cases.push((name("eq", "last"), rules(count, equal), tenant.clone(), routed.clone()));
         cases.push((name("eq", "none"), rules(count, equal), "nobody".to_owned(), None));
         if count <= 100 {
-            cases.push((name("regex", "last"), rules(count, pattern), tenant, upstream));
+            cases.push((name("regex", "last"), rules(count, pattern), tenant, routed));
             cases.push((name("regex", "none"), rules(count, pattern), "nobody".to_owned(), None));
         }
     }
-    cases.push((
-        "100 blocks, last".to_owned(),
-        rules(100, block),
-        "x".to_owned(),
-        Some("u99".to_owned()),
-    ));
+    // In Kong, with a bridge: the decision goes out as the message that was prepared for it.
+    for (name, count, tenant) in [
+        ("kong: no rules", 0, "x"),
+        ("kong: 1 eq, last", 1, "tenant-0"),
+        ("kong: 1 eq, none", 1, "nobody"),
+    ] {
+        let rules = rules(count, equal).replace(
+            r#"{"host":"envoy","#,
+            r#"{"$bridge":{"protocol":2,"id":"17-9f3c"},"host":"kong","response_headers":false,"#,
+        );
+        let decision = r#"{"id":"17-9f3c","rule":"0","upstream":"u0"}"#;
+        let decided = (tenant == "tenant-0").then(|| format!("x-tse-route-decision: {decision}"));
+        cases.push((name.to_owned(), rules, tenant.to_owned(), decided));
+    }
+    cases.push(("100 blocks, last".to_owned(), rules(100, block), "x".to_owned(), by_header(99)));
     cases
 }
 
@@ -199,14 +209,13 @@ fn cases() -> Vec<(String, String, String, Option<String>)> {
 fn a_request_costs_what_it_did() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuel.txt");
     let mut counted = BTreeMap::new();
-    for (name, configuration, tenant, upstream) in cases() {
+    for (name, configuration, tenant, routed) in cases() {
         let mut filter = Filter::new(&configuration);
         let headers =
             [(":method", "GET"), (":path", "/shop/cart?page=2"), ("x-tenant", tenant.as_str())];
         // The first requests fill caches; then all cost the same.
         let counts: Vec<_> = (2..8).map(|id| filter.request(id, &headers)).collect();
         let (count, calls) = counts.last().expect("counts");
-        let routed = upstream.map(|upstream| format!("x-tse-route-upstream: {upstream}"));
         assert_eq!(calls.first(), routed.as_ref(), "{name}");
         counted.insert(name, *count);
     }
