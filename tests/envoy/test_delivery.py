@@ -135,27 +135,37 @@ def test_users_stick_by_a_cookie_that_is_issued(
 
 def test_a_ramp_sends_nobody_back(figure: Callable[[str], None]) -> None:
     """From 5 to 50 % in a few seconds, under load."""
-    start, seconds = time.time() + 2, 5
-    rollout = {"start": start, "duration": seconds, "steps": 20, "to": {"canary": 50}}
-    rule = canary_rule(5, hash_on="header", hash_on_header="x-user", rollout=rollout)
-    listeners = {"ramp": Listener(rule)}
-    with Envoy(listeners, named=("own", "stable", "canary"), concurrency=2) as envoy:
-        rounds: list[float] = []
-        on_canary = [False] * USERS
-        back = failed = sent = 0
+    sticky = {"hash_on": "header", "hash_on_header": "x-user"}
+    on_canary = [False] * USERS
+    rounds: list[float] = []
+    back = failed = sent = 0
 
-        async def visitor(user: int, send: Callable[..., Any]) -> tuple[int, str]:
-            status, _, upstream = await send(("x-user", f"user-{user}"))
-            return status, upstream
+    async def visitor(user: int, send: Callable[..., Any]) -> tuple[int, str]:
+        status, _, upstream = await send(("x-user", f"user-{user}"))
+        return status, upstream
 
-        while not rounds or time.time() < start + seconds + 1:
-            answers = visit(envoy.port("ramp"), USERS, visitor)
-            for user, (status, upstream) in enumerate(answers):
-                failed += status != 200
-                back += on_canary[user] and upstream == "stable"
-                on_canary[user] = upstream == "canary"
-            sent += len(answers)
-            rounds.append(100 * sum(on_canary) / USERS)
+    def visit_all() -> None:
+        nonlocal back, failed, sent
+        answers = visit(envoy.port("ramp"), USERS, visitor)
+        for user, (status, upstream) in enumerate(answers):
+            failed += status != 200
+            back += on_canary[user] and upstream == "stable"
+            on_canary[user] = upstream == "canary"
+        sent += len(answers)
+        rounds.append(100 * sum(on_canary) / USERS)
+
+    named = ("own", "stable", "canary")
+    plain = {"ramp": Listener(canary_rule(5, **sticky))}
+    with Envoy(plain, named=named, dynamic=True, concurrency=2) as envoy:
+        began = time.monotonic()
+        visit_all()
+        # Long enough for some rounds, however slow the machine is at the moment.
+        seconds = max(5.0, 12 * (time.monotonic() - began))
+        start = time.time() + 1
+        rollout = {"start": start, "duration": f"{seconds:.0f}s", "steps": 20, "to": {"canary": 50}}
+        envoy.replace({"ramp": Listener(canary_rule(5, **sticky, rollout=rollout))})
+        while time.time() < start + seconds + 2:
+            visit_all()
         figure(f"{sent} requests in {len(rounds)} rounds: {failed} failed, {back} sent back, "
                f"the canary had {rounds[0]:.1f} % first and {rounds[-1]:.1f} % last")
         assert failed == 0 and back == 0
