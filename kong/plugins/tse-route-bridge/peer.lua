@@ -77,7 +77,10 @@ function M.switch(ctx, chain, name)
     return "no-healthy-target", "the Upstream has no healthy target"
   end
 
-  local hash_value, cookie = hashing.value(upstream, ctx)
+  local hash_value, cookie = "", nil
+  if upstream.hash_on ~= "none" then
+    hash_value, cookie = hashing.value(upstream, ctx)
+  end
   -- From the cache only: Kong renews names in a timer of its own.
   local ip, port, hostname, handle = pool:getPeer(true, nil, hash_value)
   if not ip then

@@ -215,7 +215,11 @@ local function show(ctx, outcome)
 
   if outcome.breaker then
     -- The filter is called only for an answer of the upstream.
-    header[UNFOLLOWED] = not ctx.KONG_UNEXPECTED and outcome.error or nil
+    local reason = not ctx.KONG_UNEXPECTED and outcome.error or nil
+    -- Taking away what is not there would leave an empty entry, which filters see.
+    if reason or header[UNFOLLOWED] then
+      header[UNFOLLOWED] = reason
+    end
   end
 end
 
