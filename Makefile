@@ -103,6 +103,10 @@ bench: wasm $(VENV)/.installed ## Measure a request in the real Envoy beside nat
 bench-simulate: cli ## Measure `tse-route simulate` on ten million requests
 	python3 benches/simulate.py
 
+.PHONY: bench-release
+bench-release: toolchain ## Simulate releases beside Flagger's and Argo's analysis (BENCH=… of them)
+	cargo bench --package tse-route-cli --bench release -- $(BENCH)
+
 .PHONY: fuel
 fuel: wasm ## Write what has changed of tests/fuel.txt: what the requests of tests/fuel.rs cost
 	FUEL=write cargo test --quiet --package tse-route --test fuel

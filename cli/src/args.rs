@@ -311,12 +311,12 @@ fn positive(text: &str) -> Result<f64, String> {
 #[command(after_help = "Examples:\n  \
     tse-route weights kong.yml checkout\n  \
     tse-route weights listeners.yaml checkout blue=95 green=5\n  \
-    tse-route weights kong.yml 10 green=100 blue=0 --plugin 'route cart'\n\n\
+    tse-route weights http://127.0.0.1:8001 10 green=100 blue=0 --plugin 'route cart'\n\n\
     A rule goes by its name, or by its weight where it has none. `(own)` is the service's own upstream.\n\
     Exit codes: 0 done; 1 the weights cannot be changed; 2 wrong usage, or a file that cannot be read.")]
 pub(crate) struct WeightsArgs {
-    /// The file with the rule
-    #[arg(value_name = "FILE")]
+    /// The file with the rule, or the URL of Kong's Admin API
+    #[arg(value_name = "FILE|URL")]
     pub file: String,
     /// The rule: its name, or the weight of one without a name
     #[arg(value_name = "RULE")]
@@ -327,6 +327,9 @@ pub(crate) struct WeightsArgs {
     /// Which of the file's configurations, where several have the rule: its name, or a part of it
     #[arg(long, value_name = "NAME")]
     pub plugin: Option<String>,
+    /// A header for the Admin API, as in `Kong-Admin-Token: …`; may be given again
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
     #[command(flatten)]
     pub output: Output,
 }

@@ -24,6 +24,9 @@ mod weights;
 mod witness;
 mod world;
 
+#[cfg(feature = "release")]
+pub use release::{Ruling, Trial};
+
 use args::{Args, Command};
 use clap::{CommandFactory as _, Parser as _};
 use std::io::Write as _;
@@ -85,6 +88,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(args) => simulate::run(&args),
         #[cfg(feature = "release")]
         Command::Release(args) => release::run_command(&args.command),
+        #[cfg(feature = "release")]
+        Command::Weights(args) if args.file.starts_with("http") && args.file.contains("://") => {
+            release::weights_behind(&args)
+        }
         #[cfg(feature = "release")]
         Command::Weights(args) => weights::run(&args),
         Command::Schema { kong } => {

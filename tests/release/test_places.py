@@ -80,8 +80,8 @@ def test_kong_that_was_changed_meanwhile_is_read_again(tmp_path: Path) -> None:
         def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
             if path == "/status":
                 self.asked += 1
-                # A reading asks once, a change twice: of the reading and of the comparison.
-                if self.calls[-2] != "GET /" and self.asked < 12:
+                # After an export it is asked whether that is still of the same hash.
+                if self.calls[-2] == "GET /config" and self.asked < 12:
                     self.entities["services"][0]["retries"] = self.asked
             return super().answer(method, path, query, body)
 
@@ -92,6 +92,20 @@ def test_kong_that_was_changed_meanwhile_is_read_again(tmp_path: Path) -> None:
     assert "changed meanwhile" in done.stdout
     # What the other one wrote is still there.
     assert kong.entities["services"][0]["retries"] > 0
+
+
+def test_weights_behind_kong() -> None:
+    kong = KongWithoutDatabase()
+    with kong.running():
+        command = [str(CLI), "weights", kong.url, "checkout"]
+        changed = subprocess.run([*command, "blue=90", "green=10"], capture_output=True, text=True)
+        assert (changed.returncode, changed.stdout) == (0, "checkout: blue 90, green 10\n"), changed.stderr
+        assert share(kong.entities["plugins"][0]["config"]) == 10
+        wrong = subprocess.run([*command, "green=11"], capture_output=True, text=True)
+        assert wrong.returncode == 1 and "add up to 101" in wrong.stderr, wrong.stderr
+        assert kong.calls.count("POST /config") == 1
+    gone = subprocess.run(command, capture_output=True, text=True)
+    assert gone.returncode == 2 and "refused" in gone.stderr.lower(), gone.stderr
 
 
 @pytest.mark.parametrize("in_chain", [False, True], ids=["plugin", "filter chain"])

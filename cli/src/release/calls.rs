@@ -3,8 +3,8 @@
 use super::document::Moment;
 use super::http;
 use super::machine::Answer;
+use super::machine::Question;
 use super::plan::{Call, Expect, Place, Plan, What};
-use super::runner::Question;
 use reqwest::{Client, Method};
 use serde_json::Value;
 use std::collections::HashMap;

@@ -1,20 +1,24 @@
 //! `tse-route release …`, command by command.
 
+use super::document::Orders;
 use super::document::{Environment, Moment, Release};
 use super::forecast::{Course, End, Stream, course};
+use super::gateway;
 use super::http;
 use super::lease::Held;
-use super::machine::{Orders, Phase};
+use super::phase::Phase;
 use super::plan::{self, Analysis, Plan, Step};
 use super::real::Real;
 use super::report;
-use super::runner::{Outcome, Trouble, run};
+use super::runner::{Outcome, run};
 use super::show::{Show, status, status_json};
 use super::store::{Store, document_id, release_id};
+use super::trouble::Trouble;
 use crate::Failure;
-use crate::args::{ReleaseCommand, RunArgs};
+use crate::args::{ReleaseCommand, RunArgs, WeightsArgs};
 use crate::output::{self, Format};
 use crate::source::Source;
+use crate::weights::Wanted;
 use crate::world;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -23,10 +27,7 @@ use std::fmt::Write as _;
 const REFUSED: u8 = 5;
 
 pub(crate) fn run_command(command: &ReleaseCommand) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         match command {
             ReleaseCommand::Run(args) => release(args).await,
@@ -207,6 +208,34 @@ async fn order(plan: &Plan, word: &str, change: impl Fn(&mut Orders)) -> Result<
         "{}: {word} is written down; whoever runs the release does it, or the next `release run`\n",
         release.release
     ))
+}
+
+/// `tse-route weights` where the rule is behind Kong's Admin API.
+pub(crate) fn weights_behind(args: &WeightsArgs) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let client = http::client().map_err(Failure::Usage)?;
+    let headers = args.headers.iter().filter_map(|header| {
+        let (name, value) = header.split_once(':')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    });
+    let kong = gateway::behind_kong(&client, &args.file, headers.collect());
+    let wanted = Wanted { rule: &args.rule, plugin: args.plugin.as_deref() };
+    let weights =
+        runtime.block_on(kong.change(wanted, &args.changes)).map_err(|why| match why {
+            Trouble::Wrong(text) => {
+                output::note(&format!("{}: {text}\n", output::error_word()));
+                Failure::Faults
+            }
+            Trouble::Away(text) | Trouble::Lost(text) => Failure::Usage(text),
+        })?;
+    crate::weights::show(args, &weights)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 async fn history(plan: &Plan, format: Format) -> Result<(), Failure> {

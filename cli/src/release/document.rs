@@ -1,7 +1,7 @@
 //! What is written down of a release.
 
 use super::evidence::{Measure, Verdict, verdict};
-use super::machine::{Event, Phase};
+use super::phase::{Event, Phase};
 use super::plan::{Analysis, Plan};
 use crate::weights::Weights;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -201,6 +201,17 @@ pub(crate) fn table(weights: &Weights, stable: &str, canary: &str) -> Result<Tab
 pub(crate) fn told(table: &Table) -> String {
     let parts = table.iter().map(|(name, weight)| format!("{name} {}", Share::hundredths(*weight)));
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// What someone wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Orders {
+    /// The steps that were approved, from 0.
+    pub approved: Vec<usize>,
+    pub paused: bool,
+    pub abort: bool,
+    pub promote: bool,
 }
 
 /// What became of an environment: an upstream of a rule.

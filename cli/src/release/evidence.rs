@@ -182,7 +182,7 @@ fn nearest_null(margin: f64, stable: f64, canary: f64, block: &Block) -> (f64, f
     let inside = |x: f64| x.clamp(CERTAIN / 2.0, 1.0 - margin - CERTAIN / 2.0);
     let (one, other) = (inside(stable), inside(canary - margin));
     let (mut low, mut high) = (one.min(other), one.max(other));
-    for _ in 0..40 {
+    for _ in 0..26 {
         let middle = f64::midpoint(low, high);
         if slope(middle) < 0.0 {
             low = middle;

@@ -1,6 +1,6 @@
 //! HTTP, as everything here speaks it.
 
-use super::runner::Trouble;
+use super::trouble::Trouble;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use std::time::Duration;

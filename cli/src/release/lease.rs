@@ -1,8 +1,8 @@
 //! One runner at a time: a lease in the record, renewed as long as the runner lives.
 
 use super::document::Moment;
-use super::runner::Trouble;
 use super::store::{Collection, Kept, Lease, Store};
+use super::trouble::Trouble;
 use crate::world;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -16,6 +16,7 @@ mod lease;
 mod machine;
 #[cfg(test)]
 mod model;
+mod phase;
 mod plan;
 mod prometheus;
 mod real;
@@ -23,5 +24,8 @@ mod report;
 mod runner;
 mod show;
 mod store;
+mod trial;
+mod trouble;
 
-pub(crate) use commands::run_command;
+pub(crate) use commands::{run_command, weights_behind};
+pub use trial::{Ruling, Trial};

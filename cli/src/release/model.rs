@@ -2,12 +2,14 @@
 //! gateway, of Prometheus and of the record, with what must hold whatever happens.
 
 use super::counting::{Measured, Part, Series, Side};
+use super::document::Orders;
 use super::document::{Moment, Release, Table, told};
-use super::machine::{
-    Answer, Event, Orders, Phase, Situation, TRANSITIONS, Target, decide, transition,
-};
+use super::machine::Question;
+use super::machine::{Answer, Situation, TRANSITIONS, Target, decide, transition};
+use super::phase::{Event, Phase};
 use super::plan::{Plan, Step, read};
-use super::runner::{Outcome, Question, Trouble, World, run};
+use super::runner::{Outcome, World, run};
+use super::trouble::Trouble;
 use crate::source::Source;
 use proptest::prelude::*;
 

@@ -7,7 +7,7 @@ use super::counting::{Measured, Part, Series, Side};
 use super::document::Moment;
 use super::http;
 use super::plan::{Analysis, Plan};
-use super::runner::Trouble;
+use super::trouble::Trouble;
 use reqwest::Client;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -2,15 +2,18 @@
 
 use super::calls::Caller;
 use super::counting::Measured;
+use super::document::Orders;
 use super::document::{Environment, Moment, Release, Table};
 use super::gateway::Gateway;
 use super::lease::Held;
-use super::machine::{Answer, Orders};
+use super::machine::Answer;
+use super::machine::Question;
 use super::plan::Plan;
 use super::prometheus::Prometheus;
-use super::runner::{Question, Trouble, World};
+use super::runner::World;
 use super::show::Show;
 use super::store::{Collection, Kept, Store, document_id, release_id};
+use super::trouble::Trouble;
 use crate::world;
 use reqwest::Client;
 use serde_json::json;

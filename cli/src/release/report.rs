@@ -1,7 +1,7 @@
 //! The report of a release: Markdown for merge requests, HTML with the plot.
 
 use super::document::{Point, Release};
-use super::machine::Phase;
+use super::phase::Phase;
 use std::fmt::Write as _;
 use tse_route::config::Share;
 

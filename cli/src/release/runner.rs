@@ -5,29 +5,12 @@
 //! nothing where it was done.
 
 use super::counting::{self, Look, Measured};
-use super::document::{Doing, Entry, Moment, Point, Release, Table, told};
+use super::document::{Doing, Entry, Moment, Orders, Point, Release, Table, told};
 use super::evidence::mean_worse;
-use super::machine::{Answer, Event, Orders, Phase, Situation, Target, aim, decide, transition};
+use super::machine::{Answer, Question, Situation, Target, aim, decide, transition};
+use super::phase::{Event, Phase};
 use super::plan::{Place, Plan};
-
-/// Why something did not work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// It may work later: a gateway, Prometheus or the record does not answer.
-    Away(String),
-    /// It will not: the rule is not there, the weights cannot be what they should.
-    Wrong(String),
-    /// Someone else has the lease, or has changed the record.
-    Lost(String),
-}
-
-impl Trouble {
-    pub(crate) fn text(&self) -> &str {
-        match self {
-            Self::Away(text) | Self::Wrong(text) | Self::Lost(text) => text,
-        }
-    }
-}
+use super::trouble::Trouble;
 
 /// What a runner sees and moves. All of it may fail, and may be done twice.
 pub(crate) trait World {
@@ -47,15 +30,6 @@ pub(crate) trait World {
     async fn ask(&mut self, release: &Release, question: Question) -> Answer;
     /// Shows what there is to see.
     fn show(&mut self, release: &Release, trouble: Option<&str>);
-}
-
-/// What is asked outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Question {
-    /// The hooks of a place have to agree.
-    Hooks(Place),
-    /// The hooks `pre-rollout`, then the checks, then the verification service.
-    Verification,
 }
 
 /// How a run ended.

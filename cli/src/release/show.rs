@@ -2,7 +2,7 @@
 
 use super::document::{Entry, Moment, Release};
 use super::evidence::mean_worse;
-use super::machine::Phase;
+use super::phase::Phase;
 use super::plan::{Plan, Step};
 use crate::output::{BAD, BOLD, DIM, DOUBTFUL, Format, GOOD, styled};
 use crate::world;

@@ -87,7 +87,8 @@ fn share(text: &str) -> Option<Share> {
     Some(Share::hundredths(whole * Share::SCALE + rest))
 }
 
-fn show(args: &WeightsArgs, weights: &Weights) -> Result<(), Failure> {
+/// Shows the weights as the flags say.
+pub(crate) fn show(args: &WeightsArgs, weights: &Weights) -> Result<(), Failure> {
     match args.output.format {
         Format::Human => output::human(&format!("{}: {}\n", args.rule, weights.told())),
         Format::Json => {

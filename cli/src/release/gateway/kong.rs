@@ -11,12 +11,15 @@ use crate::files::PLUGIN;
 use crate::source::Source;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 /// Kong's Admin API.
-pub(super) struct Kong {
-    pub client: Client,
-    pub url: String,
-    pub headers: Vec<(String, String)>,
+pub(crate) struct Kong {
+    client: Client,
+    url: String,
+    headers: Vec<(String, String)>,
+    /// What it exported last, with the hash that it had: an export may be large.
+    exported: Mutex<Option<(String, String)>>,
 }
 
 /// What Kong had when it was asked.
@@ -33,6 +36,11 @@ enum Version {
 }
 
 impl Kong {
+    pub(super) fn new(client: &Client, url: &str, headers: Vec<(String, String)>) -> Self {
+        let url = url.trim_end_matches('/').to_owned();
+        Self { client: client.clone(), url, headers, exported: Mutex::default() }
+    }
+
     pub(super) async fn fetch(&self) -> Result<Fetched, Trouble> {
         let root = self.get("/").await?;
         let database = root.pointer("/configuration/database").and_then(Value::as_str);
@@ -40,11 +48,8 @@ impl Kong {
             Some("off") => {
                 // The hash first: if it is still the same when the text is given back, so was the text.
                 let hash = self.hash().await?;
-                let answer = self.get("/config").await?;
-                let Some(text) = answer.get("config").and_then(Value::as_str) else {
-                    return Err(Trouble::Wrong(format!("{}/config has no `config`", self.url)));
-                };
-                let source = Source::new(&format!("{}/config", self.url), text.to_owned());
+                let text = self.export(&hash).await?;
+                let source = Source::new(&format!("{}/config", self.url), text);
                 Ok(Fetched { source, version: Version::WithoutDatabase(hash) })
             }
             Some(_) => {
@@ -75,6 +80,23 @@ impl Kong {
                 self.url
             ))),
         }
+    }
+
+    /// The configuration of a Kong without a database, which has this hash.
+    async fn export(&self, hash: &str) -> Result<String, Trouble> {
+        let mut exported = self.exported.lock().await;
+        if let Some((_, text)) = exported.as_ref().filter(|(known, _)| known == hash) {
+            return Ok(text.clone());
+        }
+        let answer = self.get("/config").await?;
+        let Some(text) = answer.get("config").and_then(Value::as_str) else {
+            return Err(Trouble::Wrong(format!("{}/config has no `config`", self.url)));
+        };
+        // Kept only if it is what the hash was of.
+        if self.hash().await? == hash {
+            *exported = Some((hash.to_owned(), text.to_owned()));
+        }
+        Ok(text.to_owned())
     }
 
     /// Gives Kong the text with other weights, if it still has what was fetched.

@@ -6,7 +6,7 @@ mod kubernetes;
 
 use super::document::{Table, table, told};
 use super::plan::{self, GatewayKind, Plan};
-use super::runner::Trouble;
+use super::trouble::Trouble;
 use crate::files::File;
 use crate::source::Source;
 use crate::weights::{Found, Wanted, Weights, edit};
@@ -28,12 +28,38 @@ enum Kind {
     Kubernetes(kubernetes::Object),
 }
 
+/// Kong's Admin API, for a change by hand.
+pub(crate) fn behind_kong(
+    client: &Client,
+    url: &str,
+    headers: Vec<(String, String)>,
+) -> kong::Kong {
+    kong::Kong::new(client, url, headers)
+}
+
+impl kong::Kong {
+    /// Changes the weights of a rule, if there is anything to change, and reads them back.
+    pub(crate) async fn change(
+        &self,
+        wanted: Wanted<'_>,
+        changes: &[(String, Share)],
+    ) -> Result<Weights, Trouble> {
+        if !changes.is_empty() {
+            let fetched = self.fetch().await?;
+            let (text, _) = edit(&fetched.source, wanted, changes).map_err(Trouble::Wrong)?;
+            self.store(&fetched, &text).await?;
+        }
+        let file = File::of(self.fetch().await?.source);
+        Ok(Found::find(&file, wanted).map_err(Trouble::Wrong)?.weights)
+    }
+}
+
 impl Gateway {
     pub(crate) fn new(gateway: &plan::Gateway, plan: &Plan, client: &Client) -> Self {
         let kind = match gateway.kind.clone() {
             GatewayKind::File(path) => Kind::File(file::RuleFile { path }),
             GatewayKind::Kong { url, headers } => {
-                Kind::Kong(kong::Kong { client: client.clone(), url, headers })
+                Kind::Kong(kong::Kong::new(client, &url, headers))
             }
             GatewayKind::Kubernetes { kind, namespace, name, context } => {
                 Kind::Kubernetes(kubernetes::Object { kind, namespace, name, context })
@@ -88,11 +114,7 @@ impl Gateway {
         };
         match &self.kind {
             Kind::File(file) => file.set(self.wanted(), &changes)?,
-            Kind::Kong(kong) => {
-                let fetched = kong.fetch().await?;
-                let text = edited(&fetched.source)?;
-                kong.store(&fetched, &text).await?;
-            }
+            Kind::Kong(kong) => drop(kong.change(self.wanted(), &changes).await?),
             Kind::Kubernetes(object) => {
                 let source = object.fetch().await?;
                 let text = edited(&source)?;

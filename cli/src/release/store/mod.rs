@@ -5,10 +5,10 @@ mod file;
 mod firestore;
 mod postgres;
 
+use super::document::Orders;
 use super::document::{Environment, Moment, Release};
-use super::machine::Orders;
 use super::plan::Record;
-use super::runner::Trouble;
+use super::trouble::Trouble;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
