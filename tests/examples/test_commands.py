@@ -100,7 +100,8 @@ def test_the_block_runs_as_shown(page: Path, block: str, scratch: Callable[[Path
 
 def test_every_command_is_run() -> None:
     """Commands stand where they are run, and each has an example."""
-    commands = ["check", "explain", "simulate", "import", "schema", "completions", "man"]
+    commands = ["check", "explain", "simulate", "import", "release", "weights"]
+    commands += ["schema", "completions", "man"]
     pattern = re.compile(rf"\btse-route ({'|'.join(commands)})\b")
     for page in PAGES:
         for place, language, body in documents.blocks(page):
