@@ -265,9 +265,20 @@ class Rig:
         self.directory = directory
         self.prometheus.go_on()
         self.replace(EXTENSION)
-        # The metrics show it, so that nothing of a test before is counted.
         self.envoy.wait_for(lambda: self.configured() == (10_000, 0), "the weights to be back")
         self.shop.restore()
+        # Requests that are on their way are answered, and Prometheus has counted them.
+        begun = time.time() + 1
+        newest = f'timestamp(tse_route_configured_weight{{rule="{RULE}", upstream="green"}})'
+
+        def counted() -> bool:
+            try:
+                return any(value > begun for _, value in self.prometheus.query(newest))
+            except OSError:
+                return False
+
+        self.envoy.wait_for(counted, "a scrape")
+        self.shop.answers.clear()
 
     def replace(self, text: str) -> None:
         """Replaces the file that Envoy watches."""

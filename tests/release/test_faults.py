@@ -90,10 +90,10 @@ def test_without_prometheus_it_holds(shop: Rig) -> None:
 
 def test_a_gateway_that_is_gone_is_waited_for(shop: Rig) -> None:
     away = shop.envoy.file.with_name("away.yaml")
-    shop.shop.versions["green"].failing = 300
     runner = shop.run(shop.plan(steps=[{"weight": 20, "for": "10m"}]))
     shop.wait_for(lambda: shop.release()["phase"] == "watching", "the first step")
     shop.envoy.file.rename(away)
+    shop.shop.versions["green"].failing = 300
     shop.wait_for(lambda: "No such file" in runner.text(), "a word about it")
     away.rename(shop.envoy.file)
     assert runner.wait() == ROLLED_BACK, runner.text()

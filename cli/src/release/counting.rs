@@ -57,8 +57,9 @@ pub(crate) struct Look {
 }
 
 /// Takes the new counts in. A time without samples, as while Prometheus was away, counts only as
-/// `longest`: nobody knows what happened in it.
-pub(crate) fn take(watch: &mut Watch, measured: &Measured, longest: u64) -> Look {
+/// `longest`: nobody knows what happened in it. Before the canary was given anything (`is_given`),
+/// what is counted of it is not this release's.
+pub(crate) fn take(watch: &mut Watch, measured: &Measured, longest: u64, is_given: bool) -> Look {
     let newest = measured.series.iter().filter_map(|series| Some(series.samples.last()?.0)).max();
     let Some(newest) = newest else { return Look::default() };
     let before = watch.newest;
@@ -91,17 +92,16 @@ pub(crate) fn take(watch: &mut Watch, measured: &Measured, longest: u64) -> Look
     for (name, block) in blocks {
         let Some(measure) = watch.measures.get_mut(name) else { continue };
         let block = Block { stable: sound(block.stable), canary: sound(block.canary) };
-        canary = canary.max(block.canary.requests);
-        if before.is_none() {
+        if before.is_none() || !is_given {
             // What was before the release is no part of it, but tells what stable is like.
             measure.learn(block.stable);
         } else {
+            canary = canary.max(block.canary.requests);
             measure.look(&block);
         }
     }
     watch.newest = Some(newest);
     let time = before.map_or(0, |before| newest.0 - before.0).min(longest);
-    let canary = if before.is_none() { 0.0 } else { canary };
     Look { is_fresh: true, time, canary, between: before.map(|before| (before, newest)) }
 }
 
@@ -145,7 +145,7 @@ mod tests {
                 series("b", Side::Canary, Part::Bad, &[(at, bad)]),
                 series("c", Side::Stable, Part::Good, &[(at, 0.0)]),
             ];
-            take(watch, &Measured { series, shown: Vec::new() }, 10_000)
+            take(watch, &Measured { series, shown: Vec::new() }, 10_000, true)
         };
         let fresh = |time, canary, between: Option<(u64, u64)>| {
             let between = between.map(|(one, other)| (Moment(one), Moment(other)));
@@ -160,7 +160,22 @@ mod tests {
         assert_eq!(third, fresh(10_000, 4.0, Some((3_000, 90_000))));
         let total = watch.measures["errors"].total.canary;
         assert_eq!(total, Counts { requests: 16.0, bad: 2.0 });
-        assert_eq!(take(&mut watch, &Measured::default(), 1), Look::default(), "no data");
+        assert_eq!(take(&mut watch, &Measured::default(), 1, true), Look::default(), "no data");
+    }
+
+    #[test]
+    fn what_the_canary_did_before_is_not_judged() {
+        let mut watch = watch();
+        for (at, bad, is_given) in [(1_000, 0.0, false), (2_000, 50.0, false), (3_000, 51.0, true)]
+        {
+            let series = vec![
+                series("bad", Side::Canary, Part::Bad, &[(at, bad)]),
+                series("good", Side::Stable, Part::Good, &[(at, bad)]),
+            ];
+            take(&mut watch, &Measured { series, shown: Vec::new() }, 10_000, is_given);
+        }
+        let total = watch.measures["errors"].total;
+        assert_eq!((total.canary.bad, total.stable.requests), (1.0, 1.0));
     }
 
     #[test]
@@ -171,7 +186,7 @@ mod tests {
                 series("all", Side::Stable, Part::All, &[(at, all)]),
                 series("fast", Side::Stable, Part::Fast, &[(at, fast)]),
             ];
-            take(&mut watch, &Measured { series, shown: Vec::new() }, 10_000);
+            take(&mut watch, &Measured { series, shown: Vec::new() }, 10_000, true);
         }
         let total = watch.measures["errors"].total.stable;
         assert_eq!(total, Counts { requests: 10.0, bad: 3.0 });
@@ -181,9 +196,10 @@ mod tests {
     fn a_new_gateway_counts_from_when_it_is_seen() {
         let mut watch = watch();
         let first = series("a", Side::Canary, Part::Good, &[(1_000, 5.0)]);
-        take(&mut watch, &Measured { series: vec![first], shown: Vec::new() }, 10_000);
+        take(&mut watch, &Measured { series: vec![first], shown: Vec::new() }, 10_000, true);
         let later = series("new", Side::Canary, Part::Good, &[(1_500, 1_000.0), (2_000, 1_003.0)]);
-        let look = take(&mut watch, &Measured { series: vec![later], shown: Vec::new() }, 10_000);
+        let look =
+            take(&mut watch, &Measured { series: vec![later], shown: Vec::new() }, 10_000, true);
         assert_eq!(look.canary, 3.0);
     }
 }

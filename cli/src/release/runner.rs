@@ -164,8 +164,11 @@ impl<W: World> Runner<'_, W> {
                 return Ok(false);
             }
         };
+        let doing = self.release.doing.as_ref().is_some_and(|doing| doing.share > 0);
+        let is_given = self.release.share > 0 || doing;
+        let longest = 3 * analysis.every.0.max(5_000);
         let watch = &mut self.release.watch;
-        let look = counting::take(watch, &measured, 3 * analysis.every.0.max(5_000));
+        let look = counting::take(watch, &measured, longest, is_given);
         if look.is_fresh {
             self.looked = Some(moment);
             if matches!(self.release.phase, Phase::Watching | Phase::Approval) {
