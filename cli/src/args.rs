@@ -160,8 +160,9 @@ pub(crate) struct SimulateArgs {
 /// Translate what other gateways know of traffic splitting
 ///
 /// Reads Gateway API HTTPRoutes and GRPCRoutes, Ingresses with ingress-nginx's canary annotations,
-/// Kong's `canary` plugin and APISIX's `traffic-split`. What a source decides apart, such as the
-/// listeners of two Gateways, becomes one configuration each. What cannot be carried over is an error
+/// Kong's `canary` plugin, APISIX's `traffic-split` and ApisixRoutes, Istio's VirtualServices, Traefik's
+/// TraefikServices, and the steps of Argo's Rollouts and of Flagger's Canaries. What a source decides
+/// apart, such as the listeners of two Gateways, becomes one configuration each. What cannot be carried over is an error
 /// at its place: nothing is dropped in silence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \

@@ -7,6 +7,9 @@ use crate::source::Node;
 /// Kong's Ingress Controller names an Upstream so, for every port of a Service that an Ingress names.
 const UPSTREAM: &str = "{service}.{namespace}.{port}.svc";
 
+/// What stands for a subset that there is not: no name has it.
+const NONE: &str = "\0";
+
 /// Annotations that tools leave for themselves.
 const BOOKKEEPING: &[&str] = &[
     "kubectl.kubernetes.io/",
@@ -140,7 +143,11 @@ impl Backend<'_> {
             .replace("{service}", self.service)
             .replace("{namespace}", self.namespace)
             .replace("{port}", port.as_deref().unwrap_or_default())
-            .replace("{subset}", self.subset.unwrap_or_default());
+            .replace("{subset}", self.subset.unwrap_or(NONE));
+        // Without a subset, what sets it off goes too.
+        let name = ["-", "_", ".", ""]
+            .iter()
+            .fold(name, |name, before| name.replace(&format!("{before}{NONE}"), ""));
         let number = port.and_then(|port| match port.parse() {
             Ok(number) => Some(number),
             Err(_) => ports

@@ -20,17 +20,23 @@
 //! ```
 
 mod apisix;
+mod argo;
 mod command;
 mod draft;
 mod expression;
+mod flagger;
 mod forms;
 mod gateway_api;
 mod hosts;
 mod ingress_nginx;
+mod istio;
 mod kong_canary;
 mod kubernetes;
 mod pattern;
+mod progressive;
 mod reading;
+mod text_match;
+mod traefik;
 mod tree;
 
 pub(crate) use command::run;
@@ -211,9 +217,12 @@ pub(crate) fn kind_of(document: &Node) -> Option<String> {
     }
     match Kind::of(document) {
         Kind::List => document.list("items").iter().find_map(kind_of),
-        Kind::GatewayApi | Kind::Apisix => {
-            document.text_of("kind").map(|kind| format!("{} {kind}", article(kind)))
-        }
+        Kind::GatewayApi
+        | Kind::Apisix
+        | Kind::Istio
+        | Kind::Traefik
+        | Kind::Argo
+        | Kind::Flagger => document.text_of("kind").map(|kind| format!("{} {kind}", article(kind))),
         Kind::Ingress => {
             ingress_nginx::is_canary(document).then(|| "ingress-nginx's canary".to_owned())
         }
@@ -234,6 +243,10 @@ enum Kind {
     Ingress,
     KongCanary,
     Apisix,
+    Istio,
+    Traefik,
+    Argo,
+    Flagger,
     /// Read for what the others say.
     Context,
     /// Of traffic splitting, and not carried over.
@@ -260,9 +273,11 @@ impl Kind {
             {
                 Self::Apisix
             }
-            "TLSRoute" | "TCPRoute" | "UDPRoute" | "TrafficSplit" | "VirtualService" => {
-                Self::Refused
-            }
+            "VirtualService" if is("networking.istio.io") => Self::Istio,
+            "TraefikService" => Self::Traefik,
+            "Rollout" if is("argoproj.io") => Self::Argo,
+            "Canary" if is("flagger.app") => Self::Flagger,
+            "TLSRoute" | "TCPRoute" | "UDPRoute" | "TrafficSplit" => Self::Refused,
             _ => Self::Unrelated,
         }
     }
@@ -273,6 +288,10 @@ impl Kind {
 struct Found<'n> {
     gateway_api: GatewayApi<'n>,
     ingresses: Vec<(usize, &'n Node)>,
+    virtual_services: Vec<(usize, &'n Node)>,
+    traefik_services: Vec<(usize, &'n Node)>,
+    /// Manifests that become one plugin each.
+    single: Vec<(usize, &'n Node)>,
     drafts: Vec<Draft>,
 }
 
@@ -303,7 +322,9 @@ impl<'n> Found<'n> {
             },
             Kind::Ingress => self.ingresses.push((file, document)),
             Kind::KongCanary => self.drafts.extend(kong_canary::of_manifest(document, import)),
-            Kind::Apisix => self.drafts.extend(apisix::of_manifest(document, import)),
+            Kind::Apisix | Kind::Argo | Kind::Flagger => self.single.push((file, document)),
+            Kind::Istio => self.virtual_services.push((file, document)),
+            Kind::Traefik => self.traefik_services.push((file, document)),
             Kind::Refused => {
                 import.told(document);
                 import.lost(
@@ -325,6 +346,16 @@ impl<'n> Found<'n> {
     fn drafts(self, import: &mut Import) -> Vec<Draft> {
         let mut drafts = self.gateway_api.plugins(import);
         drafts.extend(ingress_nginx::import(&self.ingresses, import));
+        drafts.extend(istio::import(&self.virtual_services, import));
+        drafts.extend(traefik::import(&self.traefik_services, import));
+        for (file, manifest) in &self.single {
+            import.file = *file;
+            match Kind::of(manifest) {
+                Kind::Argo => drafts.extend(argo::import(manifest, import)),
+                Kind::Flagger => drafts.extend(flagger::import(manifest, import)),
+                _ => drafts.extend(apisix::of_manifest(manifest, import)),
+            }
+        }
         drafts.extend(self.drafts);
         drafts
     }

@@ -195,6 +195,11 @@ impl<'o> Import<'o> {
         self.error(head(node), format!("found {}; accepted is {accepted}", describe(node)));
     }
 
+    /// Notes that an element of an object has been read.
+    pub(super) fn seen(&mut self, entry: &Entry) {
+        self.read.insert(entry);
+    }
+
     /// Notes that everything here and below has been dealt with.
     pub(super) fn told(&mut self, node: &Node) {
         node.walk(&mut |node| {
