@@ -195,7 +195,7 @@ fn rules_of(
     import: &mut Import,
 ) -> Vec<Rule> {
     let (alternatives, mut left_out) = conditions(rule, index, import);
-    let upstreams = upstreams(rule, label, own, import);
+    let upstreams = upstreams(rule, label, index, own, import);
     left_out |= !import.done(rule, "a rule");
     let upstreams = match upstreams {
         Some(upstreams) => upstreams,
@@ -261,6 +261,7 @@ fn conditions(rule: &Node, index: usize, import: &mut Import) -> (Alternatives, 
 fn upstreams(
     rule: &Node,
     label: &str,
+    at: usize,
     own: &Upstream,
     import: &mut Import,
 ) -> Option<Vec<Upstream>> {
@@ -289,7 +290,7 @@ fn upstreams(
                 }
                 Some(id)
             }
-            (None, Some(entry)) => Some(written_in_place(entry, label, index, import)),
+            (None, Some(entry)) => Some(written_in_place(entry, label, (at, index), import)),
             (None, None) => own.name.clone(),
         };
         let Some(weight) = weight else { continue };
@@ -315,11 +316,16 @@ fn upstreams(
 
 /// The name of an upstream that is written where it is used; its nodes are kept for the forms that have
 /// room for them.
-fn written_in_place(entry: &Entry, label: &str, index: usize, import: &mut Import) -> String {
+fn written_in_place(
+    entry: &Entry,
+    label: &str,
+    (rule, index): (usize, usize),
+    import: &mut Import,
+) -> String {
     let upstream = &entry.value;
     let name = import.text(upstream, "name").map(str::to_owned);
-    let given = import.options.name.as_ref().map(|given| format!("{given}-{index}"));
-    let otherwise = format!("{label}-{index}");
+    let given = import.options.name.as_ref().map(|given| format!("{given}-{rule}-{index}"));
+    let otherwise = format!("{label}-{rule}-{index}");
     let is_named = name.is_some() || given.is_some();
     let name = name.or(given).unwrap_or_else(|| otherwise.clone());
     if !is_named {
@@ -348,7 +354,11 @@ fn written_in_place(entry: &Entry, label: &str, index: usize, import: &mut Impor
     }
     import.warning(entry.key_span.clone(), message);
     if !endpoints.is_empty() {
-        import.endpoints.insert(name.clone(), endpoints);
+        let before = import.endpoints.insert(name.clone(), endpoints.clone());
+        if before.is_some_and(|before| before != endpoints) {
+            let message = format!("a second upstream of the name {name}, with other nodes");
+            import.error(entry.key_span.clone(), message);
+        }
     }
     name
 }

@@ -137,12 +137,10 @@ impl Imported {
                 }
             }
             for name in draft.upstreams() {
-                let Some(endpoints) = self.endpoints.get(name) else {
-                    if !unknown.contains(&name) {
-                        unknown.push(name);
-                    }
-                    continue;
-                };
+                let endpoints = self.endpoints.get(name).map(Vec::as_slice).unwrap_or_default();
+                if endpoints.is_empty() && !unknown.contains(&name) {
+                    unknown.push(name);
+                }
                 let targets = endpoints.iter().map(|endpoint| {
                     let mut fields = vec![(
                         "target",
@@ -163,7 +161,7 @@ impl Imported {
             }
         }
         if !unknown.is_empty() {
-            edit.push(format!("the Upstreams {} must be there too", unknown.join(", ")));
+            edit.push(format!("the targets of the Upstreams {}", unknown.join(", ")));
         }
         let mut fields = vec![("_format_version", Tree::text("3.0"))];
         for (name, list) in [("services", services), ("plugins", plugins), ("upstreams", upstreams)]

@@ -260,7 +260,7 @@ impl Kind {
         let group = group.map(|(group, _)| group);
         let is = |expected: &str| group.is_none_or(|group| group == expected);
         match document.text_of("kind").unwrap_or_default() {
-            "List" => Self::List,
+            kind if kind.ends_with("List") && document.get("items").is_some() => Self::List,
             "HTTPRoute" | "GRPCRoute" if is("gateway.networking.k8s.io") => Self::GatewayApi,
             "Gateway" | "ReferenceGrant" if is("gateway.networking.k8s.io") => Self::Context,
             "Service" if group.is_none() => Self::Context,

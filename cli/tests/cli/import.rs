@@ -25,7 +25,12 @@ fn imported_routes_decide_as_before() {
         let requests = std::fs::read_to_string(source.with_extension("requests.json"));
         let table: Value = serde_json::from_str(&requests.expect("requests")).expect("JSON");
         assert!(table["source"].is_string(), "{}: where from?", source.display());
-        let imported = imported(&source, &table);
+        for form in ["kong", "envoy", "config"] {
+            let other = imported(&source, &table, form);
+            let checked = run(&["check", "-"], &other.stdout);
+            assert_eq!(checked.code, 0, "{form}: {}\n{}", checked.stderr, other.stdout);
+        }
+        let imported = imported(&source, &table, "kongplugin");
         let file = keep(&source, &imported.stdout);
         let checked = run(&["check", text(&file)], "");
         assert_eq!(
@@ -90,9 +95,10 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a name")
 }
 
-fn imported(source: &Path, table: &Value) -> Run {
+fn imported(source: &Path, table: &Value, form: &str) -> Run {
     let more = table["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let arguments: Vec<&str> = ["import", text(source)].into_iter().chain(more).collect();
+    let arguments: Vec<&str> =
+        ["import", text(source), "--format", form].into_iter().chain(more).collect();
     let imported = run(&arguments, "");
     assert_eq!(imported.code, 0, "{}: {}", source.display(), imported.stderr);
     imported
