@@ -277,7 +277,7 @@ fn upstreams(
             None => Some(1),
             Some(_) => import.whole(node, "weight", u64::from(u32::MAX)),
         };
-        let id = import.text_or_number(node, "upstream_id");
+        let id = import.text_or_number(node, "upstream_id").map(|id| kong_name(id, node, import));
         let inline = import.entry(node, "upstream");
         sound &= import.done(node, "an upstream");
         let is_inline = id.is_none() && inline.is_some();
@@ -312,6 +312,17 @@ fn upstreams(
         return None;
     }
     (sound && !upstreams.is_empty()).then_some(upstreams)
+}
+
+/// What an upstream of this id can be called in Kong, whose names are those of hosts.
+fn kong_name(id: String, at: &Node, import: &mut Import) -> String {
+    if !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return id;
+    }
+    let name = format!("upstream-{id}");
+    let message = format!("Kong takes no number for a name: the Upstream {id} is called {name}");
+    import.warning(head(at), message);
+    name
 }
 
 /// The name of an upstream that is written where it is used; its nodes are kept for the forms that have
