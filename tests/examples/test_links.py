@@ -57,3 +57,11 @@ def test_the_book_lists_its_pages() -> None:
 
 def test_the_readme_is_a_door() -> None:
     assert len((documents.ROOT / "README.md").read_bytes()) <= LONGEST_README
+
+
+def test_every_target_is_described() -> None:
+    page = (BOOK / "contribute.md").read_text()
+    targets = re.findall(r"^([a-z-]+):.*?## ", (documents.ROOT / "Makefile").read_text(), re.M)
+    assert len(targets) > 10
+    for target in targets:
+        assert re.search(rf"`(make )?{target}`", page), f"make {target}"
