@@ -71,7 +71,7 @@ fn smallest() -> Value {
 /// Where a field is described further, as seen from the page with the tables.
 const MORE: &[(&str, &str)] = &[
     ("response_headers", "[observe](../observe.md#response-headers)"),
-    ("route_by", "[two tiers](../install/kong.md#two-tiers-without-the-bridge)"),
+    ("route_by", "[two tiers](../install/kong.md#two-tiers)"),
     ("access_log", "[access logs](../observe.md#access-logs)"),
     ("shared_memory", "[shared memory](../delivery.md#shared-memory)"),
     ("metrics", "[metrics](../observe.md#metrics)"),
