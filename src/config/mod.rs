@@ -35,7 +35,10 @@ pub use report::{Fault, MAX_FAULTS, Report, Severity};
 pub use schema::{kong_meta, schema};
 pub use tree::MAX_BYTES;
 pub use values::{HeaderName, HeaderValue, Share, Text, UpstreamName};
-pub use written::{ChangedHeader, DEFAULT_UPSTREAM_HEADER, HeaderSwitch, InternalHeader};
+pub use written::{
+    ChangedHeader, DECISION_HEADER, DEFAULT_UPSTREAM_HEADER, FAILURES_HEADER, HeaderSwitch,
+    InternalHeader, UNFOLLOWED_HEADER,
+};
 
 use read::Field;
 use serde_json::Value;

@@ -21,6 +21,19 @@ const OF_CONNECTIONS: [&str; 5] = ["connection", "keep-alive", "te", "trailer", 
 
 const OF_PROXIES: &str = "proxy-";
 
+/// The request header that carries a decision to Kong's bridge.
+pub const DECISION_HEADER: &str = "x-tse-route-decision";
+
+/// The request header that tells of requests that failed without the filter being called.
+pub const FAILURES_HEADER: &str = "x-tse-route-failures";
+
+/// The response header that tells that a decision was not followed, where a circuit breaker would
+/// otherwise count the answer of another upstream.
+pub const UNFOLLOWED_HEADER: &str = "x-tse-route-unfollowed";
+
+/// Headers between the filter and Kong's bridge.
+const OF_THE_BRIDGE: [&str; 3] = [DECISION_HEADER, FAILURES_HEADER, UNFOLLOWED_HEADER];
+
 /// Headers that a request needs on its way, so that none of them can carry the decision.
 const NEEDED: [&str; 2] = ["host", "cookie"];
 
@@ -32,6 +45,8 @@ fn why_reserved(name: &str) -> Option<&'static str> {
         )
     } else if OF_CONNECTIONS.contains(&name) || name.starts_with(OF_PROXIES) {
         Some("which belongs to a single connection: the gateway writes its own")
+    } else if OF_THE_BRIDGE.contains(&name) {
+        Some("by which the filter and Kong's plugin tse-route-bridge speak to each other")
     } else {
         None
     }
@@ -61,7 +76,12 @@ fn schema_without(more: &[&str]) -> Value {
         };
         word.chars().map(both).collect()
     };
-    let words = FRAMING.iter().chain(&OF_CONNECTIONS).chain(more).map(|word| any_case(word));
+    let words = FRAMING
+        .iter()
+        .chain(&OF_CONNECTIONS)
+        .chain(&OF_THE_BRIDGE)
+        .chain(more)
+        .map(|word| any_case(word));
     let mut alternatives: Vec<String> = words.map(|word| format!("{word}$")).collect();
     alternatives.push(any_case(OF_PROXIES));
     super::schema_parts::merged(

@@ -6,18 +6,11 @@
 //! a call of the other: Lua that runs while a filter does has killed workers.
 
 use super::gateway::parse_number;
+pub use crate::config::{
+    DECISION_HEADER as DECISION, FAILURES_HEADER as FAILURES, UNFOLLOWED_HEADER as UNFOLLOWED,
+};
 use serde_json::Value;
 use std::borrow::Cow;
-
-/// The request header that carries a decision to the bridge.
-pub const DECISION: &str = "x-tse-route-decision";
-
-/// The request header that tells of requests that failed without the filter being called.
-pub const FAILURES: &str = "x-tse-route-failures";
-
-/// The response header that tells that a decision was not followed, where a circuit breaker would
-/// otherwise count the answer of another upstream.
-pub const UNFOLLOWED: &str = "x-tse-route-unfollowed";
 
 /// The version of the protocol that this filter speaks.
 const PROTOCOL: u64 = 2;
