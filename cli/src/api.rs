@@ -6,9 +6,11 @@
 
 use super::cases;
 use super::decision::{Engine, OWN};
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, word};
 use super::explain::Explanation;
 use super::files::{File, Subject};
+use super::import;
+use super::request::Sample;
 use super::simulate::{Outage, Simulation, Traffic};
 use super::source::{Source, Span};
 use super::world::Moment;
@@ -38,7 +40,7 @@ impl Document {
             let checked = subject.check();
             let usable = checked.is_usable();
             faults.extend(checked.diagnostics);
-            usable.then_some(Engine { loaded: checked.loaded, at: Timestamp::default() })
+            usable.then(|| Engine::new(checked.loaded, Timestamp::default()))
         });
         let engines = engines.collect();
         faults.sort_by_key(|fault| fault.span.start);
@@ -71,10 +73,28 @@ impl Document {
     /// # Errors
     /// What is wrong with the request or the configuration.
     pub fn explain(&mut self, configuration: usize, case: &str, at: u64) -> Result<Value, String> {
+        self.decide(configuration, case, at, Explanation::of)
+    }
+
+    /// How a request is decided, as [`Document::explain`] has it, but not why.
+    ///
+    /// # Errors
+    /// What is wrong with the request or the configuration.
+    pub fn decision(&mut self, configuration: usize, case: &str, at: u64) -> Result<Value, String> {
+        self.decide(configuration, case, at, Explanation::brief)
+    }
+
+    fn decide(
+        &mut self,
+        configuration: usize,
+        case: &str,
+        at: u64,
+        explain: impl Fn(&Engine, &Sample, u64) -> Explanation,
+    ) -> Result<Value, String> {
         let case = one_case(case)?;
         let engine = self.engine_mut(configuration)?;
         engine.at = case.at.unwrap_or(Timestamp(at));
-        let answer = Explanation::of(engine, &case.sample, case.seed).json();
+        let answer = explain(engine, &case.sample, case.seed).json();
         let differences = case.differences(&answer);
         Ok(json!({ "answer": answer, "differences": differences }))
     }
@@ -141,7 +161,7 @@ impl Document {
         let (position, found_rule) = found(&engine, rule)?;
         let names: Vec<String> = names(found_rule).into_iter().map(str::to_owned).collect();
         let subject = self.file.subjects.get(configuration).ok_or("no such configuration")?;
-        let next = Engine { loaded: reweighted(subject, rule, weights)?, at: engine.at };
+        let next = Engine::new(reweighted(subject, rule, weights)?, engine.at);
         let mut traffic = Traffic::of_rule(&engine, position)
             .ok_or("no request could be made up that this rule matches")?;
         let mut world = Moment::new(engine.at, 0);
@@ -196,7 +216,7 @@ impl Document {
     /// An engine of its own.
     fn engine_at(&self, configuration: usize, at: u64) -> Result<Engine, String> {
         let loaded = self.engine(configuration)?.loaded.clone();
-        Ok(Engine { loaded, at: Timestamp(at) })
+        Ok(Engine::new(loaded, Timestamp(at)))
     }
 }
 
@@ -220,6 +240,37 @@ impl Running {
         }
         report
     }
+}
+
+/// What other gateways know of traffic splitting as a KongPlugin, and what was not carried over.
+#[must_use]
+pub fn import(text: &str) -> Value {
+    // What cannot be carried over stands beside the rest: the page shows both.
+    let options = import::Options { lossy: true, ..import::Options::default() };
+    let imported = import::import(&[import::Text::new("import", text)], &options);
+    let mut remarks: Vec<Value> = imported
+        .remarks
+        .iter()
+        .map(|remark| {
+            json!({
+                "severity": word(remark.severity),
+                "line": remark.line,
+                "column": remark.column,
+                "message": remark.message,
+            })
+        })
+        .collect();
+    let form = import::Form::Kongplugin;
+    let yaml = match imported.yaml(form) {
+        Ok(yaml) if imported.is_sound() => yaml,
+        Ok(_) => String::new(),
+        Err(message) => {
+            remarks
+                .push(json!({ "severity": "error", "line": 1, "column": 1, "message": message }));
+            String::new()
+        }
+    };
+    json!({ "yaml": yaml, "remarks": remarks, "note": imported.note(form) })
 }
 
 /// The JSON Schema of a configuration.

@@ -6,8 +6,10 @@ use super::diagnostic::Diagnostic;
 use super::files::{File, Subject};
 use super::output::{self, DOUBTFUL, styled};
 use super::world;
+use std::cell::OnceCell;
 use tse_route::Loaded;
 use tse_route::config::Timestamp;
+use tse_route::effect::{Effect, Effects};
 use tse_route::engine::{Choice, Request, Rule, Verdict, World};
 
 /// What stands for the service's own upstream among the names of upstreams.
@@ -18,6 +20,7 @@ pub(crate) struct Engine {
     pub loaded: Loaded,
     /// The time of all requests.
     pub at: Timestamp,
+    effects: OnceCell<Effects>,
 }
 
 /// Why a file gives no engine.
@@ -97,7 +100,18 @@ impl Engine {
             let faults = checked.diagnostics.into_iter().filter(Diagnostic::is_error);
             return Err(Refusal::Faulty(faults.collect()));
         }
-        Ok((Self { loaded: checked.loaded, at }, checked.diagnostics.len()))
+        Ok((Self::new(checked.loaded, at), checked.diagnostics.len()))
+    }
+
+    /// The engine of a usable configuration.
+    pub(crate) fn new(loaded: Loaded, at: Timestamp) -> Self {
+        Self { loaded, at, effects: OnceCell::new() }
+    }
+
+    /// What a choice writes.
+    pub(crate) fn effect(&self, choice: Choice) -> Option<&Effect> {
+        let all = || Effects::new(&self.loaded.config, &self.loaded.table, None);
+        self.effects.get_or_init(all).of(choice)
     }
 
     /// Decides a request.

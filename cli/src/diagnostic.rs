@@ -78,10 +78,7 @@ impl Diagnostic {
     pub(crate) fn json(&self, source: &Source) -> Value {
         let position = source.position(self.span.start);
         json!({
-            "severity": match self.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
+            "severity": word(self.severity),
             "file": source.name,
             "line": position.line,
             "column": position.column,
@@ -89,6 +86,14 @@ impl Diagnostic {
             "path": self.path,
             "message": self.message,
         })
+    }
+}
+
+/// The word for programs.
+pub(crate) fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
     }
 }
 

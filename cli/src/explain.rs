@@ -13,7 +13,6 @@ use hashbrown::hash_map::Entry::{Occupied, Vacant};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use tse_route::config::{self, Config, HashOn, Header, Location, Operator};
-use tse_route::effect::Effects;
 use tse_route::engine::{Choice, ItemTrace, KeyTrace};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
@@ -53,7 +52,7 @@ fn run_cases(args: &ExplainArgs, file: &str) -> Result<(), Failure> {
             }
         };
         engine.at = case.at.or(args.at).unwrap_or_else(world::now);
-        let explanation = Explanation::of(engine, &case.sample, case.seed).json();
+        let explanation = Explanation::brief(engine, &case.sample, case.seed).json();
         let differences = case.differences(&explanation);
         let (word, style) = match (case.expects(), differences.is_empty()) {
             (_, false) => ("changed", BAD),
@@ -90,7 +89,8 @@ pub(crate) struct Explanation {
     probabilities: Vec<(String, f64)>,
     key: Option<Key>,
     changes: Changes,
-    trace: Vec<Step>,
+    /// What became of every rule; none where only the decision is wanted.
+    trace: Option<Vec<Step>>,
 }
 
 /// What the filter writes, where the gateway follows it.
@@ -145,16 +145,19 @@ struct Line {
 }
 
 impl Explanation {
+    /// The decision with what became of every rule.
     pub(crate) fn of(engine: &Engine, sample: &Sample, seed: u64) -> Self {
+        let brief = Self::brief(engine, sample, seed);
+        Self { trace: Some(brief.steps(engine, sample)), ..brief }
+    }
+
+    fn steps(&self, engine: &Engine, sample: &Sample) -> Vec<Step> {
         let config = &engine.loaded.config;
         let table = &engine.loaded.table;
-        let mut world = Moment::new(engine.at, seed);
-        let verdict = engine.verdict(sample, &mut world);
-        let choice = verdict.outcome.choice();
-        let traced = table.trace(sample);
-        let decided = choice.map(|choice| choice.rule);
-        let key = decided.and_then(|decided| traced.rules.get(decided)?.key.clone());
-        let mut trace: Vec<Step> = traced
+        let deciding = self.rule.as_ref().map(|label| label.index);
+        let decided = table.rules().iter().position(|rule| Some(rule.index()) == deciding);
+        let mut trace: Vec<Step> = table
+            .trace(sample)
             .rules
             .into_iter()
             .enumerate()
@@ -181,6 +184,17 @@ impl Explanation {
             match_type: rule.match_type.word(),
             items: Vec::new(),
         }));
+        trace
+    }
+
+    /// The decision alone.
+    pub(crate) fn brief(engine: &Engine, sample: &Sample, seed: u64) -> Self {
+        let config = &engine.loaded.config;
+        let table = &engine.loaded.table;
+        let mut world = Moment::new(engine.at, seed);
+        let verdict = engine.verdict(sample, &mut world);
+        let choice = verdict.outcome.choice();
+        let key = choice.and_then(|choice| table.trace_rule(choice.rule, sample)?.key);
         let rule = choice.and_then(|choice| engine.rule(choice));
         Self {
             rule: rule
@@ -193,7 +207,7 @@ impl Explanation {
             changes: choice
                 .map(|choice| Changes::of(engine, choice, verdict.issued))
                 .unwrap_or_default(),
-            trace,
+            trace: None,
         }
     }
 
@@ -208,7 +222,7 @@ impl Explanation {
     pub(crate) fn json(&self) -> Value {
         let probabilities: Map<String, Value> =
             self.probabilities.iter().map(|(name, share)| (name.clone(), json!(share))).collect();
-        json!({
+        let mut json = json!({
             "rule": self.rule.as_ref().map(Label::json),
             "upstream": self.upstream,
             "by_chance": self.is_by_chance(),
@@ -220,14 +234,17 @@ impl Explanation {
                 "set": self.changes.set,
                 "add": self.changes.add,
             },
-            "trace": self.trace.iter().map(Step::json).collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(json), Some(trace)) = (json.as_object_mut(), &self.trace) {
+            json.insert("trace".to_owned(), trace.iter().map(Step::json).collect());
+        }
+        json
     }
 
     fn human(&self) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        for step in &self.trace {
+        for step in self.trace.iter().flatten() {
             let _ = write!(text, "{}", step.human());
         }
         let Some(rule) = &self.rule else {
@@ -255,8 +272,7 @@ impl Explanation {
 
 impl Changes {
     fn of(engine: &Engine, choice: Choice, issued: Option<u128>) -> Self {
-        let effects = Effects::new(&engine.loaded.config, &engine.loaded.table, None);
-        let Some(effect) = effects.of(choice) else { return Self::default() };
+        let Some(effect) = engine.effect(choice) else { return Self::default() };
         let shown = effect.response_headers().iter();
         let mut response: Vec<(String, String)> =
             shown.map(|(name, value)| (name.to_string(), value.to_string())).collect();

@@ -25,6 +25,12 @@ pub fn schema() -> String {
     api::schema().to_string()
 }
 
+/// What other gateways know of traffic splitting, as a KongPlugin.
+#[wasm_bindgen(js_name = importText)]
+pub fn import_text(text: &str) -> String {
+    api::import(text).to_string()
+}
+
 /// The configurations of a text.
 #[wasm_bindgen]
 pub struct Document(api::Document);
@@ -48,6 +54,14 @@ impl Document {
     /// What is wrong with the request or the configuration.
     pub fn explain(&mut self, configuration: usize, case: &str, at: f64) -> Answer {
         text(self.0.explain(configuration, case, time(at)))
+    }
+
+    /// How a request is decided.
+    ///
+    /// # Errors
+    /// What is wrong with the request or the configuration.
+    pub fn decision(&mut self, configuration: usize, case: &str, at: f64) -> Answer {
+        text(self.0.decision(configuration, case, time(at)))
     }
 
     /// A simulation of so many requests.
