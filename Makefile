@@ -55,7 +55,7 @@ BINDGEN_VERSION = $(shell awk '/^name = "wasm-bindgen"$$/ { getline; gsub(/"/, "
 BINDGEN_RUNNER = target/tools/wasm-bindgen-$(BINDGEN_VERSION)/bin/wasm-bindgen-test-runner
 
 .PHONY: test
-test: test-rust test-node test-lua test-python ## Run all tests
+test: test-rust test-node test-lua test-python test-playground ## Run all tests
 
 .PHONY: test-rust
 test-rust: wasm ## Unit and engine tests, and the built filter in a host harness
@@ -71,7 +71,32 @@ test-node: toolchain $(BINDGEN_RUNNER) ## The engine's tests on wasm32-unknown-u
 target/tools/wasm-bindgen-%/bin/wasm-bindgen-test-runner:
 	@tests/require.sh node:nodejs
 	cargo install --quiet --debug --root target/tools/wasm-bindgen-$* --version =$* \
-	  --bin wasm-bindgen-test-runner wasm-bindgen-cli
+	  --bin wasm-bindgen --bin wasm-bindgen-test-runner wasm-bindgen-cli
+
+PAGE := dist/playground
+PAGE_ENGINE := target/wasm32-unknown-unknown/page/tse_route_playground.wasm
+
+.PHONY: playground
+playground: toolchain $(BINDGEN_RUNNER) playground/node_modules/.package-lock.json ## Build dist/playground, the page to try rules on
+	cargo build --quiet --package tse-route-playground --profile page --target wasm32-unknown-unknown
+	$(dir $(BINDGEN_RUNNER))wasm-bindgen --target web --remove-name-section --remove-producers-section \
+	  --out-dir playground/engine $(PAGE_ENGINE)
+	npm --prefix playground run --silent build
+
+playground/node_modules/.package-lock.json: playground/package-lock.json
+	@tests/require.sh npm
+	npm --prefix playground ci --silent
+
+.PHONY: playground-run
+playground-run: playground ## Serve the page on a port of this machine (PORT=…)
+	python3 -m http.server --bind 127.0.0.1 --directory $(PAGE) $(or $(PORT),8080)
+
+.PHONY: test-playground
+test-playground: playground $(VENV)/.installed ## The page in a real browser
+	@echo "== The page to try rules on"
+	@tests/require.sh chromium
+	cargo build --quiet --package tse-route-cli
+	npm --prefix playground test
 
 .PHONY: test-lua
 test-lua: ## The bridge plugin under LuaJIT
