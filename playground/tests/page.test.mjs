@@ -132,6 +132,22 @@ describe("the editor", { concurrency: 2 }, () => {
     assert.ok(await page.locator(".cm-editor.cm-focused").isVisible());
   });
 
+  onPage("points at where a text is broken", async (page) => {
+    for (const [broken, place] of [
+      ["rules:\n- weight: 1\n  upstream: [{name: a}\n- weight: 2\n", /^[34]:/],
+      ['{"rules": [{"weight": 1,}\n', /^[12]:/],
+      ["rules:\n\t- weight: 1\n", /^2:/],
+    ]) {
+      await write(page, broken);
+      await until(page, "#faults li", place);
+      await until(page, "#explanation", /has errors/);
+      assert.ok((await page.locator(".cm-lintRange-error").count()) > 0, broken);
+    }
+    await write(page, "rules: [{upstream: [{name: a}]}]");
+    await until(page, "#verdict", "No faults.");
+    await until(page, outcome, /decides: a/);
+  });
+
   onPage("shows what a field is for", async (page) => {
     await write(page, "rules:\n- match_type: OR\n  upstream:\n  - name: a\n");
     await page.locator(".cm-line span", { hasText: "match_type" }).hover();
