@@ -407,6 +407,7 @@ impl Line {
             "value": self.value,
             "found": self.found(),
             "holds": self.answer.holds,
+            "undecided": self.answer.is_undecided,
         })
     }
 
@@ -422,8 +423,13 @@ impl Line {
             Some(bytes) => quoted(bytes),
             None => "absent".to_owned(),
         };
+        let undecided = if self.answer.is_undecided {
+            ", which would take more steps than a request may take"
+        } else {
+            ""
+        };
         format!(
-            "    {mark} {}{key} {}{}: found {found}\n",
+            "    {mark} {}{key} {}{}: found {found}{undecided}\n",
             self.location.word(),
             self.operator.word(),
             value.unwrap_or_default(),

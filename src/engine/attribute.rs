@@ -2,6 +2,7 @@
 
 use super::body::{self, Keys, Parameter};
 use super::parse::{authority, cookie, query};
+use super::patterns::{Found, Searches};
 use super::request::{Body, Bytes, Request};
 use crate::config::{Item, Location, SystemKey};
 use smallvec::SmallVec;
@@ -65,16 +66,18 @@ pub(crate) struct Attributes {
     list: Box<[Attribute]>,
     /// Those that are parameters of JSON bodies, by their positions in the list.
     keys: Keys,
+    /// The patterns that are searched for in them.
+    searches: Searches,
 }
 
 impl Attributes {
-    pub(crate) fn new(list: Vec<Attribute>) -> Self {
+    pub(crate) fn new(list: Vec<Attribute>, searches: Searches) -> Self {
         let keys = list.iter().enumerate().filter_map(|(position, attribute)| match attribute {
             Attribute::Body(Some(key)) => Some((position, &**key)),
             _ => None,
         });
         let keys = Keys::new(keys);
-        Self { list: list.into(), keys }
+        Self { list: list.into(), keys, searches }
     }
 
     pub(crate) fn get(&self, position: usize) -> Option<&Attribute> {
@@ -112,6 +115,12 @@ pub(crate) struct Facts<'r, 't, R> {
     target: Option<Option<Bytes<'r>>>,
     cookies: Option<Option<Bytes<'r>>>,
     body: Option<body::Parsed<'r>>,
+    /// What was found of the patterns of attributes.
+    found: SmallVec<[(usize, Found); 1]>,
+    /// Whether an item was not decided, because the search for its pattern ended early.
+    is_unsure: bool,
+    /// The position of the first rule with such an item.
+    unsure: Option<usize>,
 }
 
 impl<'r, 't, R: Request> Facts<'r, 't, R> {
@@ -123,6 +132,9 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
             target: None,
             cookies: None,
             body: None,
+            found: SmallVec::new(),
+            is_unsure: false,
+            unsure: None,
         }
     }
 
@@ -144,6 +156,50 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
             let read = self.read(index, attribute);
             self.slots.insert(index, self.attributes.list.len(), read);
         }
+        self.known(index)
+    }
+
+    /// What was found of the patterns of the attribute with this number; none where it has no
+    /// value.
+    pub(crate) fn search(&mut self, index: usize) -> Option<&Found> {
+        if self.found(index).is_none() {
+            let searches = &self.attributes.searches;
+            let Value::Present(value) = self.value(index) else { return None };
+            let found = searches.find(index, value);
+            self.found.push((index, found));
+        }
+        self.found(index)
+    }
+
+    /// What was found of the patterns of an attribute that was searched.
+    pub(crate) fn found(&self, index: usize) -> Option<&Found> {
+        self.found.iter().find(|(searched, _)| *searched == index).map(|(_, found)| found)
+    }
+
+    /// Remembers that an item was not decided.
+    pub(crate) fn give_up(&mut self) {
+        self.is_unsure = true;
+    }
+
+    /// Whether an item was not decided since this was last asked.
+    pub(crate) fn has_given_up(&mut self) -> bool {
+        std::mem::take(&mut self.is_unsure)
+    }
+
+    /// Remembers the rule that was just asked, if it is the first with an item that was not decided.
+    pub(crate) fn note_unsure(&mut self, rule: usize) {
+        if self.is_unsure {
+            self.unsure = self.unsure.or(Some(rule));
+        }
+    }
+
+    /// The position of the first rule with an item that was not decided.
+    pub(crate) fn unsure(&self) -> Option<usize> {
+        self.unsure
+    }
+
+    /// The value of an attribute that was read.
+    pub(crate) fn known(&self, index: usize) -> Value<'_> {
         let bytes = match self.slots.get(index) {
             None | Some(Slot::Absent) => None,
             Some(Slot::Pending) => return Value::Pending,

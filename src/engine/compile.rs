@@ -3,9 +3,8 @@
 use super::attribute::{Attribute, Attributes};
 use super::breaker::Policy;
 use super::index::Index;
-use super::matches::{
-    Addresses, Bound, PathPrefix, Pattern, Relation, Test, ValueList, split_list,
-};
+use super::matches::{Addresses, Bound, PathPrefix, Relation, Test, ValueList, split_list};
+use super::patterns::{Pattern, Searches, Workshop, literal};
 use super::rollout::Rollout;
 use super::rule::{Item, Rule, RuleBreaker, Sticky, StickyCookie, Target};
 use super::sorted::sort_by_key;
@@ -16,7 +15,7 @@ use crate::config::{
     self, Config, Cursor, Delimiter, HashOn, Location, MatchType, Operator, Report, RequestHeaders,
     Share, quote,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use memchr::memmem::Finder;
 use std::sync::Arc;
 
@@ -38,9 +37,13 @@ pub fn compile(config: &Config, report: Report) -> (Table, Report) {
     // Stable: rules of one priority keep their order.
     sort_by_key(&mut rules, |rule| std::cmp::Reverse(rule.weight));
     let breakers = number_breakers(&mut rules);
-    let attributes = Attributes::new(compiler.attributes);
+    // Nothing is made of what is refused anyway: patterns are much work.
+    let report = at.finish();
+    let searches =
+        if report.is_usable() { compiler.searches(&mut rules) } else { Searches::default() };
+    let attributes = Attributes::new(compiler.attributes, searches);
     let index = Index::new(&rules, &attributes);
-    (Table { rules, attributes, breakers, index }, at.finish())
+    (Table { rules, attributes, breakers, index }, report)
 }
 
 /// Numbers the circuit breakers in the order of the rules; returns how many there are.
@@ -63,7 +66,40 @@ struct Compiler<'c> {
     positions: HashMap<Attribute, usize>,
     lists: Shared<ValueList>,
     addresses: Shared<Addresses>,
+    workshop: Workshop,
+    patterns: Patterns,
+    /// Whether the rule at hand counts.
+    is_enabled: bool,
 }
+
+/// The patterns of each attribute, by its position: in the order of their numbers, and by their texts.
+#[derive(Default)]
+struct Patterns {
+    all: Vec<Vec<Arc<Pattern>>>,
+    by_text: HashMap<(usize, Box<str>), Arc<Pattern>>,
+}
+
+impl Patterns {
+    fn get(&self, attribute: usize, text: &str) -> Option<Arc<Pattern>> {
+        self.by_text.get(&(attribute, Box::from(text))).map(Arc::clone)
+    }
+
+    /// Adds a pattern to those of an attribute.
+    fn add(&mut self, attribute: usize, text: &str) -> Arc<Pattern> {
+        if self.all.len() <= attribute {
+            self.all.resize_with(attribute + 1, Vec::new);
+        }
+        let number = self.all.get(attribute).map_or(0, Vec::len);
+        let pattern = Arc::new(Pattern::new(text, number));
+        self.all.get_mut(attribute).into_iter().for_each(|all| all.push(Arc::clone(&pattern)));
+        self.by_text.insert((attribute, text.into()), Arc::clone(&pattern));
+        pattern
+    }
+}
+
+/// So many texts of an attribute that are asked for with `contains` are searched for one by one:
+/// more are patterns, of which all are found at once.
+const FEW_CONTAINED: usize = 8;
 
 impl<'c> Compiler<'c> {
     fn new(config: &'c Config) -> Self {
@@ -78,11 +114,36 @@ impl<'c> Compiler<'c> {
             positions: HashMap::new(),
             lists: HashMap::new(),
             addresses: HashMap::new(),
+            workshop: Workshop::default(),
+            patterns: Patterns::default(),
+            is_enabled: true,
         }
+    }
+
+    /// Puts together what is searched for in each attribute.
+    fn searches(&mut self, rules: &mut [Rule]) -> Searches {
+        let mut contained: HashMap<usize, HashSet<Box<[u8]>>> = HashMap::new();
+        for item in rules.iter().flat_map(|rule| &rule.items) {
+            if let Test::Contains(finder) = &item.test {
+                contained.entry(item.attribute).or_default().insert(finder.needle().into());
+            }
+        }
+        for item in rules.iter_mut().flat_map(|rule| &mut rule.items) {
+            let Test::Contains(finder) = &item.test else { continue };
+            if contained.get(&item.attribute).is_some_and(|texts| texts.len() > FEW_CONTAINED) {
+                let text = literal(finder.needle());
+                // One that is too large for an automaton is searched for by itself.
+                if let Ok(pattern) = self.searched(item.attribute, &text) {
+                    item.test = Test::Search(pattern);
+                }
+            }
+        }
+        Searches::new(&self.patterns.all, std::mem::take(&mut self.workshop))
     }
 
     fn rule(&mut self, index: usize, rule: &'c config::Rule, at: &mut Cursor<'c>) -> Rule {
         let mut items = Vec::new();
+        self.is_enabled = rule.enabled;
         if let Some(condition) = &rule.condition {
             at.field("condition", |at| {
                 for (location, list) in &condition.locations {
@@ -222,7 +283,7 @@ impl<'c> Compiler<'c> {
             O::Ge => Bound::compile(Relation::GreaterOrEqual, value.as_bytes()).map(Test::Ordered),
             O::Lt => Bound::compile(Relation::Less, value.as_bytes()).map(Test::Ordered),
             O::Le => Bound::compile(Relation::LessOrEqual, value.as_bytes()).map(Test::Ordered),
-            O::Regex | O::NotRegex => Pattern::compile(raw).map(Test::Pattern),
+            O::Regex | O::NotRegex => self.pattern(attribute, raw).map(Test::Search),
             O::In | O::NotIn => self.list(attribute, item, &value, delimiter, at),
             O::Prefix => Ok(Test::Prefix(bytes())),
             O::Suffix => Ok(Test::Suffix(bytes())),
@@ -242,6 +303,24 @@ impl<'c> Compiler<'c> {
                 None
             }
         }
+    }
+
+    /// A pattern, if it can be used.
+    fn pattern(&mut self, attribute: &Attribute, text: &str) -> Result<Arc<Pattern>, String> {
+        if !self.is_enabled {
+            return self.workshop.judge(text).map(|()| Arc::new(Pattern::new(text, 0)));
+        }
+        let position = self.position(attribute.clone());
+        self.searched(position, text)
+    }
+
+    /// A pattern of an attribute that is searched for, if it can be.
+    fn searched(&mut self, attribute: usize, text: &str) -> Result<Arc<Pattern>, String> {
+        if let Some(pattern) = self.patterns.get(attribute, text) {
+            return Ok(pattern);
+        }
+        self.workshop.judge(text)?;
+        Ok(self.patterns.add(attribute, text))
     }
 
     fn list(

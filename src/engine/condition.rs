@@ -1,6 +1,7 @@
 //! Whether a rule's condition holds.
 
 use super::attribute::{Facts, Value};
+use super::matches::Test;
 use super::request::Request;
 use super::rule::{Item, Rule};
 
@@ -39,10 +40,21 @@ impl Rule {
 
 impl Item {
     pub(super) fn holds<R: Request>(&self, facts: &mut Facts<'_, '_, R>) -> Holds {
-        let holds = match facts.value(self.attribute) {
-            Value::Pending => return Holds::NeedsBody,
-            Value::Absent => false,
-            Value::Present(value) => self.test.holds(value),
+        let holds = match (facts.value(self.attribute), &self.test) {
+            (Value::Pending, _) => return Holds::NeedsBody,
+            (Value::Absent, _) => false,
+            (Value::Present(_), Test::Search(pattern)) => {
+                let found = facts.search(self.attribute);
+                match found.and_then(|found| found.holds(pattern.number())) {
+                    Some(holds) => holds,
+                    // What is not known holds neither way.
+                    None => {
+                        facts.give_up();
+                        return Holds::No;
+                    }
+                }
+            }
+            (Value::Present(value), test) => test.holds(value),
         };
         Holds::from(holds != self.negated)
     }

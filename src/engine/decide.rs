@@ -36,6 +36,10 @@ pub struct Verdict {
     pub asked_for_body: bool,
     /// Why the body that a rule asked for has no parameters.
     pub body_fault: Option<BodyFault>,
+    /// The position, among [`Table::rules`], of the first rule with a pattern that was not searched
+    /// for to the end: it would have taken more steps than a request may take. Its item did not
+    /// hold, nor would its negation have.
+    pub undecided: Option<usize>,
     /// The value of the cookie that the client is to be given, to be written in hexadecimal.
     pub issued: Option<u128>,
 }
@@ -61,6 +65,7 @@ impl Table {
             outcome,
             asked_for_body: facts.body().is_some(),
             body_fault: facts.body().and_then(super::body::Parsed::fault),
+            undecided: facts.unsure(),
             issued,
         }
     }

@@ -34,6 +34,9 @@ pub struct ItemTrace {
     pub holds: Option<bool>,
     /// The value that the request has; none where it is absent.
     pub found: Option<Vec<u8>>,
+    /// Whether the search for its pattern would have taken more steps than a request may take, so
+    /// that the item holds neither way.
+    pub is_undecided: bool,
 }
 
 /// How a client is recognised.
@@ -88,12 +91,14 @@ impl Rule {
             .items
             .iter()
             .map(|item| {
+                facts.has_given_up();
                 let holds = item.holds(facts).into();
+                let is_undecided = facts.has_given_up();
                 let found = match facts.value(item.attribute) {
                     Value::Present(value) => Some(value.to_vec()),
                     Value::Absent | Value::Pending => None,
                 };
-                (item.origin, ItemTrace { holds, found })
+                (item.origin, ItemTrace { holds, found, is_undecided })
             })
             .collect();
         items.sort_by_key(|(origin, _)| *origin);

@@ -15,6 +15,7 @@ mod index;
 mod lint;
 mod matches;
 mod parse;
+mod patterns;
 mod request;
 mod rollout;
 mod rule;

@@ -200,6 +200,9 @@ impl Stream {
         if let Some(fault) = verdict.body_fault {
             report_body(self.plugin.host.as_ref(), fault);
         }
+        if let Some(rule) = verdict.undecided.and_then(|position| table.rules().get(position)) {
+            report_undecided(self.plugin.host.as_ref(), rule);
+        }
         if self.plugin.loaded.config.log_decisions {
             output::explain(&self.plugin.loaded, &verdict);
         }
@@ -396,6 +399,18 @@ fn report_body(host: &dyn Host, fault: BodyFault) {
     } else {
         output::error_once_a_minute(reason, sentence);
     }
+}
+
+/// Counts a request on which a pattern was not searched for to the end, and says of which rule.
+fn report_undecided(host: &dyn Host, rule: &Rule) {
+    const WORD: &str = "regex-budget";
+    metrics::count_error(host, WORD);
+    let sentence = format!(
+        "rules[{}] looks for a pattern in a value that would take more steps than a request may \
+         take: the item holds neither way",
+        rule.index()
+    );
+    output::error_once_a_minute(WORD, &sentence);
 }
 
 /// Answers a request whose own internal header would go on: whoever reads it behind this gateway

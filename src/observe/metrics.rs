@@ -34,8 +34,14 @@ const USUAL: std::ops::RangeInclusive<usize> = 2..=5;
 type Id = Option<u32>;
 
 /// What `tse_route_errors_total` may be counted for from the start.
-const REASONS: [&str; 5] =
-    ["body-unparsable", "body-unreadable", "host-failure", "invalid-config", "shared-memory"];
+const REASONS: [&str; 6] = [
+    "body-unparsable",
+    "body-unreadable",
+    "host-failure",
+    "invalid-config",
+    "regex-budget",
+    "shared-memory",
+];
 
 /// What is counted of a rule and one of its upstreams.
 ///

@@ -30,7 +30,9 @@ pub(super) fn ask<R: Request>(
     position: usize,
     facts: &mut Facts<'_, '_, R>,
 ) -> Option<Found> {
-    match rule.holds(facts) {
+    let holds = rule.holds(facts);
+    facts.note_unsure(position);
+    match holds {
         Holds::Yes => Some(Found::Rule(position)),
         Holds::No => None,
         Holds::NeedsBody => Some(Found::NeedsBody),

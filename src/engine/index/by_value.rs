@@ -6,7 +6,8 @@ use super::limits::Limits;
 use super::member::Member;
 use super::ordered::Bounds;
 use super::patterns::Patterns;
-use crate::engine::matches::{Test, literal_pattern};
+use crate::engine::matches::Test;
+use crate::engine::patterns::Found;
 use crate::engine::sorted::sort_by_key;
 use hashbrown::HashMap;
 use std::cell::Cell;
@@ -37,8 +38,19 @@ pub(super) enum Place<'i, N> {
 }
 
 impl<N> ByValue<N> {
-    /// Visits the rules that can hold when the attribute has this value.
-    pub(super) fn visit<'i>(&'i self, value: &[u8], mut found: impl FnMut(Place<'i, N>)) {
+    /// Whether the attribute is to be searched for patterns.
+    pub(super) fn needs_search(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
+    /// Visits the rules that can hold when the attribute has this value, in which these patterns
+    /// were found.
+    pub(super) fn visit<'i>(
+        &'i self,
+        value: &[u8],
+        searched: Option<&Found>,
+        mut found: impl FnMut(Place<'i, N>),
+    ) {
         if let Some(present) = &self.present {
             found(Place::Node(present));
         }
@@ -47,7 +59,7 @@ impl<N> ByValue<N> {
         }
         self.prefixes.visit(value, |node| found(Place::Node(node)));
         self.suffixes.visit(value, |node| found(Place::Node(node)));
-        self.patterns.visit(value, |node| found(Place::Node(node)));
+        self.patterns.visit(searched, |node| found(Place::Node(node)));
         self.bounds.visit(value, |rules| found(Place::Rules(rules)));
         self.addresses.visit(value, |rules| found(Place::Rules(rules)));
         for (test, node) in &self.tests {
@@ -71,8 +83,10 @@ pub(super) struct Filing<'t> {
     lists: Filed<'t>,
     prefixes: Filed<'t>,
     suffixes: Filed<'t>,
-    /// By the pattern.
+    /// By the number of the pattern.
     patterns: Filed<'t>,
+    /// By the text.
+    contained: Filed<'t>,
     /// By relation and text.
     bounds: Filed<'t>,
     /// By their ranges.
@@ -90,10 +104,8 @@ impl<'t> Filing<'t> {
             Test::PathPrefix(prefix) => (&mut self.prefixes, prefix.as_bytes().into()),
             Test::Prefix(prefix) => (&mut self.prefixes, prefix.clone()),
             Test::Suffix(suffix) => (&mut self.suffixes, suffix.clone()),
-            Test::Contains(finder) => {
-                (&mut self.patterns, literal_pattern(finder.needle()).into_bytes().into())
-            }
-            Test::Pattern(pattern) => (&mut self.patterns, pattern.text().as_bytes().into()),
+            Test::Contains(finder) => (&mut self.contained, finder.needle().into()),
+            Test::Search(pattern) => (&mut self.patterns, pattern.number().to_ne_bytes().into()),
             Test::Ordered(bound) => (&mut self.bounds, bound.key()),
             Test::Address(set) => (&mut self.addresses, set.key()),
         };
@@ -145,21 +157,28 @@ impl<'t> Filing<'t> {
                 shared => tests.push((shared.clone(), node(members))),
             }
         }
+        for (test, members) in in_order(self.contained) {
+            tests.push((test.clone(), node(members)));
+        }
+        let mut patterns = Vec::new();
+        for (test, members) in in_order(self.patterns) {
+            if let Test::Search(pattern) = test {
+                patterns.push((pattern.number(), node(members)));
+            }
+        }
         let mut nodes = |filed: Filed<'_>| -> Vec<(Box<[u8]>, N)> {
             filed.into_iter().map(|(key, (_, members))| (key, node(members))).collect()
         };
         let equal = nodes(self.equal).into_iter().collect();
         let prefixes = Prefixes::new(nodes(self.prefixes));
         let suffixes = Suffixes::new(nodes(self.suffixes));
-        let (patterns, unfiled) = Patterns::new(nodes(self.patterns));
-        tests.extend(unfiled.into_iter().map(|node| (Test::Exists, node)));
         let present = (!self.present.is_empty()).then(|| node(self.present));
         ByValue {
             present,
             equal,
             prefixes,
             suffixes,
-            patterns,
+            patterns: Patterns::new(patterns),
             bounds: Bounds::new(bounds),
             addresses: AddressTree::new(addresses),
             tests: tests.into(),

@@ -61,9 +61,13 @@ impl<'i> Frontier<'i> {
                     }
                 }
                 Source::Unread(group, positions) if facts.is_read(group.attribute()) => {
-                    match facts.value(group.attribute()) {
+                    if group.by_value().needs_search() {
+                        facts.search(group.attribute());
+                    }
+                    match facts.known(group.attribute()) {
                         Value::Present(value) => {
-                            group.by_value().visit(value, |place| match place {
+                            let searched = facts.found(group.attribute());
+                            group.by_value().visit(value, searched, |place| match place {
                                 Place::Node(node) => self.add(node),
                                 Place::Rules(positions) => self.add_rules(positions),
                             })

@@ -44,7 +44,7 @@ fn covers(wide: &Test, narrow: &Test) -> bool {
             wide.ranges().iter().any(|wide| wide.0 <= narrow.0 && narrow.1 <= wide.1)
         }),
         (Test::Ordered(wide), Test::Ordered(narrow)) => is_wider(wide, narrow),
-        (Test::Pattern(wide), Test::Pattern(narrow)) => wide.text() == narrow.text(),
+        (Test::Search(wide), Test::Search(narrow)) => wide.text() == narrow.text(),
         (Test::Prefix(wide), Test::Prefix(narrow)) => narrow.starts_with(wide),
         (Test::Prefix(wide), Test::PathPrefix(narrow)) => narrow.as_bytes().starts_with(wide),
         (Test::PathPrefix(wide), Test::PathPrefix(narrow)) => wide.matches(narrow.as_bytes()),

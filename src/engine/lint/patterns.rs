@@ -2,6 +2,7 @@
 
 use crate::config::{Cursor, Item, Location, Operator, quote};
 use crate::engine::attribute::Attribute;
+use crate::engine::patterns::count_states;
 
 /// A pattern without a single special character: a plain comparison says it better, and faster. But
 /// only a plain comparison has its value brought into the spelling that the attribute has.
@@ -13,6 +14,7 @@ pub(super) fn check(location: Location, item: &Item, at: &mut Cursor<'_>) {
     };
     let pattern = item.value.as_ref().filter(|_| item.global_config_id.is_none());
     let Some(pattern) = pattern else { return };
+    check_size(&pattern.0, at);
     let Some((at_start, text, at_end)) = literal(&pattern.0) else { return };
     let attribute = Attribute::of(location, item);
     let spelling = attribute.normalised(&text);
@@ -48,6 +50,21 @@ pub(super) fn check(location: Location, item: &Item, at: &mut Cursor<'_>) {
             quote(&text)
         ));
     });
+}
+
+/// A pattern that is large enough for a client to make its search expensive.
+fn check_size(pattern: &str, at: &mut Cursor<'_>) {
+    /// What Envoy allows its own regular expressions, unless told otherwise (`max_program_size`).
+    const MOST_STATES: usize = 100;
+    let states = count_states(pattern);
+    if states > MOST_STATES {
+        at.field("value", |at| {
+            at.warning(format!(
+                "the pattern has {states} states when compiled; above {MOST_STATES} the search may \
+                 take many steps, and on a value that takes too many the item does not hold"
+            ));
+        });
+    }
 }
 
 /// The text that a pattern stands for if it has nothing special but its anchors.

@@ -4,14 +4,13 @@ mod address;
 mod list;
 mod ordered;
 mod path_prefix;
-mod pattern;
 
 pub(crate) use address::{Addresses, parse as parse_address};
 pub(crate) use list::{ValueList, split as split_list};
 pub(crate) use ordered::{Bound, Relation, Scale};
 pub(crate) use path_prefix::PathPrefix;
-pub(crate) use pattern::{Pattern, Patterns, literal as literal_pattern};
 
+use super::patterns::Pattern;
 use memchr::memmem::Finder;
 use std::sync::Arc;
 
@@ -23,7 +22,8 @@ pub(crate) enum Test {
     Ordered(Bound),
     In(Arc<ValueList>),
     Address(Arc<Addresses>),
-    Pattern(Pattern),
+    /// One of the patterns that are searched for in the attribute's value all at once.
+    Search(Arc<Pattern>),
     Prefix(Box<[u8]>),
     Suffix(Box<[u8]>),
     Contains(Box<Finder<'static>>),
@@ -31,7 +31,8 @@ pub(crate) enum Test {
 }
 
 impl Test {
-    /// Whether the test holds on the value of a present attribute.
+    /// Whether the test holds on the value of a present attribute. On requests patterns are not
+    /// asked one by one.
     pub(crate) fn holds(&self, value: &[u8]) -> bool {
         match self {
             Self::Exists => true,
@@ -39,7 +40,7 @@ impl Test {
             Self::Ordered(bound) => bound.admits(value),
             Self::In(list) => list.contains(value),
             Self::Address(set) => parse_address(value).is_some_and(|address| set.contains(address)),
-            Self::Pattern(pattern) => pattern.is_found_in(value),
+            Self::Search(pattern) => pattern.is_found_in(value),
             Self::Prefix(prefix) => value.starts_with(prefix),
             Self::Suffix(suffix) => value.ends_with(suffix),
             Self::Contains(finder) => finder.find(value).is_some(),

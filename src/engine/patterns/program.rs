@@ -1,0 +1,487 @@
+//! From the text of patterns to an automaton.
+
+use super::automaton::Automaton;
+use regex_automata::nfa::thompson::{self, NFA, State, WhichCaptures};
+use regex_automata::util::look::Look;
+use regex_automata::util::primitives::StateID;
+use regex_automata::util::syntax;
+
+/// The largest compiled pattern, in bytes.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+/// The largest sum of all compiled patterns of a configuration, in bytes.
+const MAX_BYTES: usize = 32 << 20;
+/// The largest automaton of several patterns, in bytes.
+const MAX_SET_BYTES: usize = 8 << 20;
+/// How much memory the states of all automata may take that are made as values lead to them; an
+/// automaton that needs more than its part makes them anew.
+const CACHES: usize = 16 << 20;
+/// The bounds of one automaton's part.
+const CACHE: std::ops::RangeInclusive<usize> = 16 << 10..=4 << 20;
+/// How much work it may be to make all states of the automata of a configuration in advance, in
+/// steps of a search.
+const ADVANCE: usize = 20_000_000;
+
+/// Where the patterns of a configuration are compiled: what it has left.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    bytes: usize,
+    advance: usize,
+}
+
+impl Default for Workshop {
+    fn default() -> Self {
+        Self { bytes: MAX_BYTES, advance: ADVANCE }
+    }
+}
+
+impl Workshop {
+    #[cfg(test)]
+    pub(super) fn with_advance(advance: usize) -> Self {
+        Self { advance, ..Self::default() }
+    }
+
+    /// Whether a pattern over bytes can be used.
+    ///
+    /// Patterns know nothing of Unicode: `.` is any byte but a newline, `\w`, `\d` and `(?i)` are
+    /// ASCII's. Values are bytes that a client chose, and the tables of Unicode are larger than the
+    /// rest of the filter.
+    pub(crate) fn judge(&mut self, text: &str) -> Result<(), String> {
+        let limit = MAX_PATTERN_BYTES.min(self.bytes);
+        let nfa = compile(&[text], limit).map_err(|error| match error.size_limit() {
+            Some(MAX_PATTERN_BYTES) => {
+                // What it took to find out counts too.
+                self.bytes = self.bytes.saturating_sub(MAX_PATTERN_BYTES);
+                format!("the pattern is larger than {MAX_PATTERN_BYTES} bytes when compiled")
+            }
+            Some(_) => {
+                self.bytes = 0;
+                format!("the patterns up to here are larger than {MAX_BYTES} bytes when compiled")
+            }
+            None => format!("not a regular expression: {}", reason(text, &error)),
+        })?;
+        if nfa.look_set_any().contains_word_unicode() {
+            return Err("not a regular expression over bytes: `\\b` knows ASCII only".to_owned());
+        }
+        self.bytes = self.bytes.saturating_sub(nfa.memory_usage());
+        Ok(())
+    }
+
+    /// Compiles patterns that were judged, into as few automata as their sizes allow. Each is a
+    /// range of patterns.
+    pub(crate) fn automata(&mut self, texts: &[&str]) -> Vec<Automaton> {
+        match compile(texts, MAX_SET_BYTES) {
+            Ok(nfa) => vec![Automaton::new(Program::new(nfa), &mut self.advance)],
+            Err(_) => match texts.split_at_checked(texts.len() / 2) {
+                Some((left, right)) if !left.is_empty() => {
+                    let mut automata = self.automata(left);
+                    automata.extend(self.automata(right));
+                    automata
+                }
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// The part of the memory for states that each of so many automata gets, in bytes.
+    pub(crate) fn cache_for(automata: usize) -> usize {
+        (CACHES / automata.max(1)).clamp(*CACHE.start(), *CACHE.end())
+    }
+}
+
+/// How many states a pattern has; none if it does not compile.
+pub(crate) fn count_states(text: &str) -> usize {
+    compile(&[text], MAX_PATTERN_BYTES).map_or(0, |nfa| nfa.states().len())
+}
+
+/// The pattern that finds exactly this text.
+pub(crate) fn literal(text: &[u8]) -> String {
+    text.iter().map(|byte| format!("\\x{byte:02x}")).collect()
+}
+
+fn compile(texts: &[&str], limit: usize) -> Result<NFA, Box<thompson::BuildError>> {
+    let config =
+        NFA::config().utf8(false).nfa_size_limit(Some(limit)).which_captures(WhichCaptures::None);
+    NFA::compiler().configure(config).syntax(bytewise()).build_many(texts).map_err(Box::new)
+}
+
+fn bytewise() -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false)
+}
+
+/// What is wrong, in a line: the library's message draws the pattern over several, and the last
+/// one says it.
+fn reason(text: &str, error: &thompson::BuildError) -> String {
+    let text = match syntax::parse_with(text, &bytewise()) {
+        Err(error) => error.to_string(),
+        Ok(_) => error.to_string(),
+    };
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// Compiled patterns, in which a search walks.
+#[derive(Debug)]
+pub(super) struct Program {
+    nfa: NFA,
+    /// The class of each byte: bytes of one class lead to the same.
+    classes: Box<[u8; 256]>,
+    /// A byte of each class.
+    samples: Box<[u8]>,
+    /// What a place behind a byte of each class is to the one that follows.
+    befores: Box<[Before]>,
+    /// What is before the first byte.
+    start: Before,
+    /// What begins at a place, by what is before it and then by the class of what follows it; the
+    /// last is the value's end.
+    begins: Vec<Box<[Begin]>>,
+    /// Whether patterns begin nowhere but at the start.
+    is_anchored: bool,
+}
+
+/// What is before a place, as far as anchors and word boundaries look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Before {
+    Other,
+    Nothing,
+    Word,
+    LineFeed,
+    CarriageReturn,
+}
+
+impl Before {
+    const ALL: [Self; 5] =
+        [Self::Other, Self::Nothing, Self::Word, Self::LineFeed, Self::CarriageReturn];
+
+    fn of(byte: u8) -> Self {
+        match byte {
+            b'\n' => Self::LineFeed,
+            b'\r' => Self::CarriageReturn,
+            b'_' => Self::Word,
+            byte if byte.is_ascii_alphanumeric() => Self::Word,
+            _ => Self::Other,
+        }
+    }
+
+    /// A byte of this kind.
+    fn sample(self) -> Option<u8> {
+        match self {
+            Self::Nothing => None,
+            Self::Other => Some(b'!'),
+            Self::Word => Some(b'a'),
+            Self::LineFeed => Some(b'\n'),
+            Self::CarriageReturn => Some(b'\r'),
+        }
+    }
+}
+
+/// What begins at a place: the states behind the byte that follows, and the patterns that are found
+/// without one.
+#[derive(Debug, Default)]
+struct Begin {
+    targets: Box<[StateID]>,
+    matches: Box<[u32]>,
+}
+
+/// What a step leads to.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// The states that are live behind the step, and those on the way to them.
+    pub(super) next: Set,
+    /// The patterns that were found.
+    pub(super) matches: Vec<u32>,
+    /// States that depend on what is before and behind a place.
+    now: Set,
+    stack: Vec<StateID>,
+}
+
+/// A set of states: found, added and cleared in constant time.
+#[derive(Debug, Default)]
+pub(super) struct Set {
+    members: Vec<StateID>,
+    places: Vec<u32>,
+}
+
+impl Set {
+    fn clear(&mut self) {
+        self.members.clear();
+    }
+
+    /// Whether the state was not in the set; `states` is how many there are.
+    fn insert(&mut self, state: StateID, states: usize) -> bool {
+        if self.places.len() < states {
+            self.places.resize(states, 0);
+        }
+        let Some(place) = self.places.get_mut(state.as_usize()) else { return false };
+        if self.members.get(*place as usize) == Some(&state) {
+            return false;
+        }
+        *place = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        self.members.push(state);
+        true
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+}
+
+/// What is on both sides of a place; none where the value begins or ends.
+type Sides = (Option<u8>, Option<u8>);
+
+impl Program {
+    fn new(nfa: NFA) -> Self {
+        let byte_classes = nfa.byte_classes();
+        let mut classes = Box::new([0; 256]);
+        let mut samples = Vec::new();
+        for byte in 0..=u8::MAX {
+            let class = byte_classes.get(byte);
+            if usize::from(class) == samples.len() {
+                samples.push(byte);
+            }
+            if let Some(place) = classes.get_mut(usize::from(byte)) {
+                *place = class;
+            }
+        }
+        let looks = nfa.look_set_any();
+        let looks_back = !looks.is_empty();
+        let before = |byte: u8| if looks_back { Before::of(byte) } else { Before::Other };
+        let mut program = Self {
+            classes,
+            befores: samples.iter().map(|sample| before(*sample)).collect(),
+            samples: samples.into(),
+            start: if looks_back { Before::Nothing } else { Before::Other },
+            begins: Vec::new(),
+            is_anchored: false,
+            nfa,
+        };
+        let mut work = Work::default();
+        let kinds = if looks_back { Before::ALL.len() } else { 1 };
+        for before in Before::ALL.iter().take(kinds) {
+            program.begins.push(program.begin(*before, &mut work));
+        }
+        let begins_behind =
+            program.begins.iter().zip(Before::ALL).filter(|(_, before)| *before != Before::Nothing);
+        program.is_anchored = looks_back
+            && begins_behind
+                .flat_map(|(begins, _)| begins)
+                .all(|begin| begin.targets.is_empty() && begin.matches.is_empty());
+        program
+    }
+
+    /// What begins at a place behind such a byte, by the class of what follows.
+    fn begin(&self, before: Before, work: &mut Work) -> Box<[Begin]> {
+        let ends = self.samples.iter().copied().map(Some).chain([None]);
+        // Most patterns look at nothing around their beginning, which is then the same everywhere.
+        work.now.clear();
+        work.matches.clear();
+        self.close(self.nfa.start_anchored(), work, Where::Now, None);
+        let looks = work.now.members.iter().any(|state| self.is_look(*state));
+        if !looks {
+            let found: Box<[u32]> = work.matches.as_slice().into();
+            let mut targets: Vec<Vec<StateID>> = vec![Vec::new(); self.samples.len()];
+            for state in &work.now.members {
+                self.each_transition(*state, |start, end, next| {
+                    let classes = usize::from(self.class(start))..=usize::from(self.class(end));
+                    let behind = targets.get_mut(classes).unwrap_or_default();
+                    behind.iter_mut().for_each(|targets| targets.push(next));
+                });
+            }
+            targets.push(Vec::new());
+            return targets
+                .into_iter()
+                .map(|targets| Begin { targets: targets.into(), matches: found.clone() })
+                .collect();
+        }
+        ends.map(|behind| {
+            work.now.clear();
+            work.matches.clear();
+            self.close(
+                self.nfa.start_anchored(),
+                work,
+                Where::Now,
+                Some((before.sample(), behind)),
+            );
+            let states = &work.now.members;
+            let target = |byte| states.iter().filter_map(move |state| self.target(*state, byte));
+            Begin {
+                targets: behind.map(target).into_iter().flatten().collect(),
+                matches: work.matches.as_slice().into(),
+            }
+        })
+        .collect()
+    }
+
+    pub(super) fn patterns(&self) -> usize {
+        self.nfa.pattern_len()
+    }
+
+    pub(super) fn all_classes(&self) -> &Box<[u8; 256]> {
+        &self.classes
+    }
+
+    pub(super) fn class(&self, byte: u8) -> u8 {
+        self.classes.get(usize::from(byte)).copied().unwrap_or(0)
+    }
+
+    /// How many classes of bytes there are.
+    pub(super) fn classes(&self) -> usize {
+        self.samples.len()
+    }
+
+    pub(super) fn start(&self) -> Before {
+        self.start
+    }
+
+    /// What is before a place behind a byte of this class.
+    pub(super) fn before(&self, class: usize) -> Before {
+        self.befores.get(class).copied().unwrap_or(Before::Other)
+    }
+
+    /// Whether nothing can begin behind the start any more.
+    pub(super) fn is_over(&self, before: Before) -> bool {
+        self.is_anchored && before != Before::Nothing
+    }
+
+    /// Takes a step from live states over a byte of this class, or over the value's end.
+    pub(super) fn step(&self, live: &[StateID], before: Before, class: usize, work: &mut Work) {
+        work.next.clear();
+        work.matches.clear();
+        let byte = self.samples.get(class).copied();
+        let begin = self.begins.get(before as usize).and_then(|begins| begins.get(class));
+        for state in live {
+            match (self.nfa.states().get(state.as_usize()), byte) {
+                (Some(State::Look { .. }), _) => {
+                    work.now.clear();
+                    self.close(*state, work, Where::Now, Some((before.sample(), byte)));
+                    let mut at = 0;
+                    while let (Some(state), Some(byte)) = (work.now.members.get(at).copied(), byte)
+                    {
+                        at += 1;
+                        if let Some(target) = self.target(state, byte) {
+                            self.close(target, work, Where::Next, None);
+                        }
+                    }
+                }
+                (_, Some(byte)) => {
+                    if let Some(target) = self.target(*state, byte) {
+                        self.close(target, work, Where::Next, None);
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+        if let Some(begin) = begin {
+            work.matches.extend(&begin.matches);
+            for target in &begin.targets {
+                self.close(*target, work, Where::Next, None);
+            }
+        }
+    }
+
+    /// The states of a step that are to be remembered, and how many were visited for them, or may
+    /// be at the next step.
+    pub(super) fn live(&self, work: &mut Work) -> (Box<[StateID]>, usize) {
+        let is_live = |state: &&StateID| {
+            self.nfa
+                .states()
+                .get(state.as_usize())
+                .is_some_and(|state| !state.is_epsilon() || matches!(state, State::Look { .. }))
+                && !self.is_match(**state)
+        };
+        let live: Box<[StateID]> = work.next.members.iter().filter(is_live).copied().collect();
+        let mut visited = work.next.len();
+        let matches = work.matches.len();
+        for look in live.iter().filter(|state| self.is_look(**state)) {
+            work.now.clear();
+            if let Some(State::Look { next, .. }) = self.nfa.states().get(look.as_usize()) {
+                self.close(*next, work, Where::Now, None);
+            }
+            visited += work.now.len();
+        }
+        work.matches.truncate(matches);
+        (live, visited)
+    }
+
+    fn is_look(&self, state: StateID) -> bool {
+        matches!(self.nfa.states().get(state.as_usize()), Some(State::Look { .. }))
+    }
+
+    fn is_match(&self, state: StateID) -> bool {
+        matches!(self.nfa.states().get(state.as_usize()), Some(State::Match { .. } | State::Fail))
+    }
+
+    /// The state behind a byte.
+    fn target(&self, state: StateID, byte: u8) -> Option<StateID> {
+        match self.nfa.states().get(state.as_usize())? {
+            State::ByteRange { trans } => trans.matches_byte(byte).then_some(trans.next),
+            State::Sparse(sparse) => sparse.matches_byte(byte),
+            State::Dense(dense) => dense.matches_byte(byte),
+            _ => None,
+        }
+    }
+
+    /// Visits the ranges of bytes that lead on from a state.
+    fn each_transition(&self, state: StateID, mut visit: impl FnMut(u8, u8, StateID)) {
+        match self.nfa.states().get(state.as_usize()) {
+            Some(State::ByteRange { trans }) => visit(trans.start, trans.end, trans.next),
+            Some(State::Sparse(sparse)) => {
+                sparse
+                    .transitions
+                    .iter()
+                    .for_each(|trans| visit(trans.start, trans.end, trans.next));
+            }
+            Some(State::Dense(dense)) => {
+                for byte in 0..=u8::MAX {
+                    if let Some(next) = dense.matches_byte(byte) {
+                        visit(byte, byte, next);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds a state and all that it leads to without a byte. Where it depends on what is around
+    /// the place the way ends, unless that is known.
+    fn close(&self, from: StateID, work: &mut Work, to: Where, sides: Option<Sides>) {
+        let states = self.nfa.states();
+        let Work { next, now, stack, matches } = work;
+        let set = match to {
+            Where::Next => next,
+            Where::Now => now,
+        };
+        stack.push(from);
+        while let Some(id) = stack.pop() {
+            if !set.insert(id, states.len()) {
+                continue;
+            }
+            match states.get(id.as_usize()) {
+                Some(State::Union { alternates }) => stack.extend(alternates.iter().rev()),
+                Some(State::BinaryUnion { alt1, alt2 }) => stack.extend([*alt2, *alt1]),
+                Some(State::Capture { next, .. }) => stack.push(*next),
+                Some(State::Look { look, next }) => {
+                    if sides.is_some_and(|sides| self.looks(*look, sides)) {
+                        stack.push(*next);
+                    }
+                }
+                Some(State::Match { pattern_id }) => {
+                    matches.push(u32::try_from(pattern_id.as_usize()).unwrap_or(u32::MAX));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether an anchor or a boundary is between two bytes: none looks further.
+    fn looks(&self, look: Look, (before, behind): Sides) -> bool {
+        let sides: smallvec::SmallVec<[u8; 2]> = before.into_iter().chain(behind).collect();
+        self.nfa.look_matcher().matches(look, &sides, usize::from(before.is_some()))
+    }
+}
+
+/// Which set of a [`Work`] is added to.
+#[derive(Clone, Copy)]
+enum Where {
+    Next,
+    Now,
+}
