@@ -80,6 +80,12 @@ impl Attributes {
         Self { list: list.into(), keys, searches }
     }
 
+    /// Lets searches that are counted end where they begin to cost.
+    #[cfg(test)]
+    pub(crate) fn starve(&mut self) {
+        self.searches.starve();
+    }
+
     pub(crate) fn get(&self, position: usize) -> Option<&Attribute> {
         self.list.get(position)
     }
@@ -159,16 +165,18 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
         self.known(index)
     }
 
-    /// What was found of the patterns of the attribute with this number; none where it has no
-    /// value.
+    /// Searches the value of an attribute that was read for its patterns, if that was not done.
     pub(crate) fn search(&mut self, index: usize) -> Option<&Found> {
-        if self.found(index).is_none() {
-            let searches = &self.attributes.searches;
-            let Value::Present(value) = self.value(index) else { return None };
-            let found = searches.find(index, value);
-            self.found.push((index, found));
-        }
-        self.found(index)
+        let place = match self.found.iter().position(|(searched, _)| *searched == index) {
+            Some(place) => place,
+            None => {
+                let Value::Present(value) = self.known(index) else { return None };
+                let found = self.attributes.searches.find(index, value);
+                self.found.push((index, found));
+                self.found.len() - 1
+            }
+        };
+        self.found.get(place).map(|(_, found)| found)
     }
 
     /// What was found of the patterns of an attribute that was searched.

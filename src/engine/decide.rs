@@ -38,7 +38,8 @@ pub struct Verdict {
     pub body_fault: Option<BodyFault>,
     /// The position, among [`Table::rules`], of the first rule with a pattern that was not searched
     /// for to the end: it would have taken more steps than a request may take. Its item did not
-    /// hold, nor would its negation have.
+    /// hold, nor would its negation have. Rules that could not hold for another reason may have
+    /// been left out.
     pub undecided: Option<usize>,
     /// The value of the cookie that the client is to be given, to be written in hexadecimal.
     pub issued: Option<u128>,

@@ -2,17 +2,14 @@
 
 use super::found::Found;
 use super::program::{Before, Program, Work};
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use regex_automata::util::pool::Pool;
-use regex_automata::util::primitives::StateID;
 use std::fmt;
-use std::hash::BuildHasher;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
-/// How many steps the searches of a request may take in all: 12 instructions of WebAssembly each, as
-/// `tests/fuel.rs` counts them.
-pub(crate) const MOST_STEPS: usize = 800_000;
+/// How many steps the searches of a request may take in all: `tests/fuel.rs` counts what they cost.
+pub(crate) const MOST_STEPS: usize = 40_000;
 /// The steps that it takes to look a state up or to make it, besides one for each live state.
 const STEPS_OF_STATE: usize = 24;
 /// Automata of up to so many states are made in advance.
@@ -59,8 +56,8 @@ impl Automaton {
             Some(_) => Kind::Complete(Arc::new(Complete {
                 classes: program.all_classes().clone(),
                 patterns: program.patterns(),
+                matches: states.states.iter().map(|live| states.matches(live).into()).collect(),
                 rows: states.rows,
-                matches: states.states.into_iter().map(|state| state.matches).collect(),
             })),
             None => Kind::Lazy { program: Arc::new(program), states: None },
         })
@@ -133,12 +130,16 @@ impl Rows {
 impl Complete {
     fn search(&self, value: &[u8], offset: usize, found: &mut Found) {
         let goal = found.len() + self.patterns;
-        let end = self.rows.width.saturating_sub(1);
-        let columns = value.iter().map(|byte| {
-            1 + usize::from(self.classes.get(usize::from(*byte)).copied().unwrap_or(0))
-        });
         let mut state = 0;
-        for column in columns.chain([end]) {
+        let mut left = value;
+        loop {
+            let column = match left.split_first() {
+                Some((byte, rest)) => {
+                    left = rest;
+                    1 + usize::from(self.classes.get(usize::from(*byte)).copied().unwrap_or(0))
+                }
+                None => self.rows.width - 1,
+            };
             let next = self.rows.get(state, column);
             if next >= FOUND {
                 if next >= OVER {
@@ -152,6 +153,10 @@ impl Complete {
                     return;
                 }
             }
+            // Behind the end nothing leads on.
+            if column == self.rows.width - 1 {
+                return;
+            }
             state = next & !FOUND;
         }
     }
@@ -161,21 +166,24 @@ impl Complete {
 struct States {
     rows: Rows,
     states: Vec<Live>,
+    /// What the states stand for, one behind the other.
+    reached: Vec<u32>,
     /// The numbers of the states, by what they stand for.
     numbers: HashTable<u32>,
-    hasher: DefaultHashBuilder,
     work: Work,
-    /// How many bytes the states take, and how many they may.
-    bytes: usize,
+    /// How many bytes the states may take.
     limit: usize,
 }
 
 /// A set of live states, after finding patterns.
-#[derive(PartialEq, Eq, Hash)]
 struct Live {
     before: Before,
-    states: Box<[StateID]>,
-    matches: Box<[u32]>,
+    /// Where its states stand in what all stand for, where the patterns begin that were found, and
+    /// where they end.
+    start: u32,
+    matches: u32,
+    end: u32,
+    hash: u64,
 }
 
 impl States {
@@ -184,10 +192,9 @@ impl States {
         let mut states = Self {
             rows,
             states: Vec::new(),
+            reached: Vec::new(),
             numbers: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            work: Work::default(),
-            bytes: 0,
+            work: program.work(),
             limit,
         };
         states.begin(program);
@@ -198,29 +205,50 @@ impl States {
     fn begin(&mut self, program: &Program) {
         self.rows.cells.clear();
         self.states.clear();
+        self.reached.clear();
         self.numbers.clear();
-        self.bytes = 0;
-        let first = Live { before: program.start(), states: [].into(), matches: [].into() };
-        self.number(first, 1);
+        let reached = std::mem::take(&mut self.work.reached);
+        let live = std::mem::take(&mut self.work.live);
+        self.number(program.start(), 0);
+        self.work.reached = reached;
+        self.work.live = live;
     }
 
-    /// The number of a state, which is made if it is new; marked where patterns are found at it.
-    fn number(&mut self, live: Live, steps: usize) -> u32 {
-        let mark = if live.matches.is_empty() { 0 } else { FOUND };
-        let hash = self.hasher.hash_one(&live);
-        let Self { rows, states, numbers, hasher, .. } = self;
-        let same = |number: &u32| states.get(rows.index(*number)) == Some(&live);
+    fn bytes(&self) -> usize {
+        4 * (self.rows.cells.len() + self.reached.len()) + size_of::<Live>() * self.states.len()
+    }
+
+    fn matches(&self, live: &Live) -> &[u32] {
+        self.reached.get(live.matches as usize..live.end as usize).unwrap_or_default()
+    }
+
+    /// The number of the state for what the last step has reached, which is made if it is new;
+    /// marked where patterns are found at it.
+    fn number(&mut self, before: Before, steps: usize) -> u32 {
+        let Self { rows, states, reached, numbers, work, .. } = self;
+        let mark = if work.reached.len() > work.live { FOUND } else { 0 };
+        let hash = hash(&work.reached, before as u64 ^ (work.live as u64) << 8);
+        let same = |number: &u32| {
+            states.get(rows.index(*number)).is_some_and(|live| {
+                live.hash == hash
+                    && live.before == before
+                    && (live.matches - live.start) as usize == work.live
+                    && reached.get(live.start as usize..live.end as usize) == Some(&*work.reached)
+            })
+        };
         if let Some(number) = numbers.find(hash, same) {
             return number | mark;
         }
-        let number = u32::try_from(rows.cells.len()).unwrap_or(0);
-        let rehash =
-            |number: &u32| states.get(rows.index(*number)).map_or(0, |live| hasher.hash_one(live));
+        let number = rows.cells.len() as u32;
+        let rehash = |number: &u32| states.get(rows.index(*number)).map_or(0, |live| live.hash);
         numbers.insert_unique(hash, number, rehash);
         rows.cells.push(u32::try_from(steps).unwrap_or(u32::MAX));
         rows.cells.resize(rows.cells.len() + rows.width - 1, UNKNOWN);
-        self.bytes += 4 * (rows.width + live.states.len() + live.matches.len()) + size_of::<Live>();
-        self.states.push(live);
+        let start = reached.len();
+        reached.extend_from_slice(&work.reached);
+        let (start, matches, end) =
+            (start as u32, (start + work.live) as u32, reached.len() as u32);
+        states.push(Live { before, start, matches, end, hash });
         number | mark
     }
 
@@ -228,23 +256,24 @@ impl States {
     #[inline(never)]
     fn step(&mut self, program: &Program, state: u32, class: usize) -> u32 {
         let Some(live) = self.states.get(self.rows.index(state)) else { return OVER };
-        program.step(&live.states, live.before, class, &mut self.work);
+        let states = self.reached.get(live.start as usize..live.matches as usize);
+        program.step(states.unwrap_or_default(), live.before, class, &mut self.work);
         let before = program.before(class);
-        let (live, visited) = program.live(&mut self.work);
-        let is_over = live.is_empty() && self.work.matches.is_empty() && program.is_over(before);
-        let next = if is_over || (class == program.classes() && self.work.matches.is_empty()) {
-            OVER
-        } else {
-            let steps = if live.is_empty() { 1 } else { STEPS_OF_STATE + visited };
-            let matches = self.work.matches.as_slice().into();
-            let live = Live { before, states: live, matches };
-            if self.bytes > self.limit {
-                // The state that the step is from is forgotten too, and with it the step.
-                self.begin(program);
-                return self.number(live, steps);
+        let has_ended =
+            class == program.classes() || (self.work.live == 0 && program.is_over(before));
+        if has_ended && self.work.reached.len() == self.work.live {
+            if let Some(cell) = self.rows.cells.get_mut(state as usize + 1 + class) {
+                *cell = OVER;
             }
-            self.number(live, steps)
-        };
+            return OVER;
+        }
+        let steps = if self.work.live == 0 { 0 } else { STEPS_OF_STATE + self.work.visited };
+        if self.bytes() > self.limit {
+            // The state that the step is from is forgotten too, and with it the step.
+            self.begin(program);
+            return self.number(before, steps);
+        }
+        let next = self.number(before, steps);
         if let Some(cell) = self.rows.cells.get_mut(state as usize + 1 + class) {
             *cell = next;
         }
@@ -295,8 +324,8 @@ impl States {
                     return true;
                 }
                 if next >= FOUND {
-                    let matches = self.states.get(self.rows.index(next)).map(|live| &live.matches);
-                    for pattern in matches.into_iter().flatten() {
+                    let live = self.states.get(self.rows.index(next));
+                    for pattern in live.map(|live| self.matches(live)).unwrap_or_default() {
                         found.insert(offset + *pattern as usize);
                     }
                     if found.len() == goal {
@@ -308,6 +337,15 @@ impl States {
         }
         true
     }
+}
+
+/// A number for what a state stands for: quick, since nobody chooses it.
+fn hash(reached: &[u32], seed: u64) -> u64 {
+    let mixed = reached.iter().fold(seed, |hash, state| {
+        (hash.rotate_left(5) ^ u64::from(*state)).wrapping_mul(0x517c_c1b7_2722_0a95)
+    });
+    // The table takes its places from both ends.
+    mixed ^ mixed >> 32
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use smallvec::SmallVec;
 /// A set of patterns by their numbers; up to 512 of them are kept in place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
-    bits: SmallVec<[u64; 8]>,
+    /// The first 64, which most attributes have no more than.
+    first: u64,
+    /// The others.
+    rest: SmallVec<[u64; 7]>,
     count: usize,
     /// Whether the search ended early, so that what was not found may be there.
     is_cut: bool,
@@ -13,11 +16,26 @@ pub(crate) struct Found {
 
 impl Found {
     pub(super) fn new(patterns: usize) -> Self {
-        Self { bits: smallvec::smallvec![0; patterns.div_ceil(64)], count: 0, is_cut: false }
+        let mut found = Self::default();
+        if patterns > 64 {
+            found.rest.resize(patterns.div_ceil(64) - 1, 0);
+        }
+        found
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        match index.checked_sub(1) {
+            None => self.first,
+            Some(index) => self.rest.get(index).copied().unwrap_or(0),
+        }
     }
 
     pub(super) fn insert(&mut self, pattern: usize) {
-        if let Some(bits) = self.bits.get_mut(pattern / 64) {
+        let bits = match (pattern / 64).checked_sub(1) {
+            None => Some(&mut self.first),
+            Some(index) => self.rest.get_mut(index),
+        };
+        if let Some(bits) = bits {
             let bit = 1 << (pattern % 64);
             self.count += usize::from(*bits & bit == 0);
             *bits |= bit;
@@ -34,8 +52,7 @@ impl Found {
 
     /// Whether a pattern is in the value; none where the search ended before it could know.
     pub(crate) fn holds(&self, pattern: usize) -> Option<bool> {
-        let is_found =
-            self.bits.get(pattern / 64).is_some_and(|bits| bits >> (pattern % 64) & 1 == 1);
+        let is_found = self.word(pattern / 64) >> (pattern % 64) & 1 == 1;
         if self.is_cut && !is_found { None } else { Some(is_found) }
     }
 
@@ -46,8 +63,8 @@ impl Found {
 
     /// The patterns that were found, in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.bits.iter().enumerate().flat_map(|(word, bits)| {
-            let mut left = *bits;
+        (0..=self.rest.len()).flat_map(|word| {
+            let mut left = self.word(word);
             std::iter::from_fn(move || {
                 let bit = left.trailing_zeros();
                 left &= left.wrapping_sub(1);

@@ -123,6 +123,10 @@ fn reason(text: &str, error: &thompson::BuildError) -> String {
 #[derive(Debug)]
 pub(super) struct Program {
     nfa: NFA,
+    /// The states in a form in which they are quick to take: what follows is most of a search.
+    steps: Box<[Step]>,
+    /// The ranges of bytes of states that have several.
+    ranges: Box<[(u8, u8, u32)]>,
     /// The class of each byte: bytes of one class lead to the same.
     classes: Box<[u8; 256]>,
     /// A byte of each class.
@@ -136,6 +140,19 @@ pub(super) struct Program {
     begins: Vec<Box<[Begin]>>,
     /// Whether patterns begin nowhere but at the start.
     is_anchored: bool,
+}
+
+/// A state of the automaton.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Leads on over a byte of a range.
+    Range { start: u8, end: u8, next: u32 },
+    /// Leads on over the bytes of these ranges.
+    Ranges { first: u32, count: u32 },
+    /// Leads on without a byte where something is around it.
+    Look,
+    /// Leads on without a byte, is a pattern's end, or leads nowhere.
+    Other,
 }
 
 /// What is before a place, as far as anchors and word boundaries look at it.
@@ -178,50 +195,53 @@ impl Before {
 /// without one.
 #[derive(Debug, Default)]
 struct Begin {
-    targets: Box<[StateID]>,
+    targets: Box<[u32]>,
     matches: Box<[u32]>,
 }
 
 /// What a step leads to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Work {
-    /// The states that are live behind the step, and those on the way to them.
-    pub(super) next: Set,
-    /// The patterns that were found.
-    pub(super) matches: Vec<u32>,
+    /// The states that are live behind the step, and then the patterns that were found.
+    pub(super) reached: Vec<u32>,
+    /// How many of those are states.
+    pub(super) live: usize,
+    /// How many states were visited for them, or may be at the next step.
+    pub(super) visited: usize,
+    /// The states behind the step, and those on the way to them.
+    next: Set,
     /// States that depend on what is before and behind a place.
     now: Set,
+    matches: Vec<u32>,
     stack: Vec<StateID>,
 }
 
 /// A set of states: found, added and cleared in constant time.
-#[derive(Debug, Default)]
-pub(super) struct Set {
-    members: Vec<StateID>,
-    places: Vec<u32>,
+#[derive(Debug)]
+struct Set {
+    members: Vec<u32>,
+    places: Box<[u32]>,
 }
 
 impl Set {
+    fn new(states: usize) -> Self {
+        Self { members: Vec::with_capacity(states), places: vec![0; states].into() }
+    }
+
     fn clear(&mut self) {
         self.members.clear();
     }
 
-    /// Whether the state was not in the set; `states` is how many there are.
-    fn insert(&mut self, state: StateID, states: usize) -> bool {
-        if self.places.len() < states {
-            self.places.resize(states, 0);
-        }
-        let Some(place) = self.places.get_mut(state.as_usize()) else { return false };
+    /// Whether the state was not in the set.
+    #[inline(always)]
+    fn insert(&mut self, state: u32) -> bool {
+        let Some(place) = self.places.get_mut(state as usize) else { return false };
         if self.members.get(*place as usize) == Some(&state) {
             return false;
         }
-        *place = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        *place = self.members.len() as u32;
         self.members.push(state);
         true
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.members.len()
     }
 }
 
@@ -245,8 +265,12 @@ impl Program {
         let looks = nfa.look_set_any();
         let looks_back = !looks.is_empty();
         let before = |byte: u8| if looks_back { Before::of(byte) } else { Before::Other };
+        let mut ranges = Vec::new();
+        let steps = nfa.states().iter().map(|state| Step::of(state, &mut ranges)).collect();
         let mut program = Self {
             classes,
+            steps,
+            ranges: ranges.into(),
             befores: samples.iter().map(|sample| before(*sample)).collect(),
             samples: samples.into(),
             start: if looks_back { Before::Nothing } else { Before::Other },
@@ -254,7 +278,7 @@ impl Program {
             is_anchored: false,
             nfa,
         };
-        let mut work = Work::default();
+        let mut work = program.work();
         let kinds = if looks_back { Before::ALL.len() } else { 1 };
         for before in Before::ALL.iter().take(kinds) {
             program.begins.push(program.begin(*before, &mut work));
@@ -268,47 +292,58 @@ impl Program {
         program
     }
 
+    /// Room for steps.
+    pub(super) fn work(&self) -> Work {
+        let states = self.steps.len();
+        Work {
+            reached: Vec::new(),
+            live: 0,
+            visited: 0,
+            next: Set::new(states),
+            now: Set::new(states),
+            matches: Vec::new(),
+            stack: Vec::new(),
+        }
+    }
+
     /// What begins at a place behind such a byte, by the class of what follows.
     fn begin(&self, before: Before, work: &mut Work) -> Box<[Begin]> {
-        let ends = self.samples.iter().copied().map(Some).chain([None]);
         // Most patterns look at nothing around their beginning, which is then the same everywhere.
         work.now.clear();
         work.matches.clear();
-        self.close(self.nfa.start_anchored(), work, Where::Now, None);
-        let looks = work.now.members.iter().any(|state| self.is_look(*state));
-        if !looks {
-            let found: Box<[u32]> = work.matches.as_slice().into();
-            let mut targets: Vec<Vec<StateID>> = vec![Vec::new(); self.samples.len()];
+        let start = index(self.nfa.start_anchored());
+        self.close(start, work, Where::Now, None);
+        if !work.now.members.iter().any(|state| self.is_look(*state)) {
+            let mut targets: Vec<Vec<u32>> = vec![Vec::new(); self.samples.len()];
             for state in &work.now.members {
-                self.each_transition(*state, |start, end, next| {
+                self.each_range(*state, |start, end, next| {
                     let classes = usize::from(self.class(start))..=usize::from(self.class(end));
                     let behind = targets.get_mut(classes).unwrap_or_default();
                     behind.iter_mut().for_each(|targets| targets.push(next));
                 });
             }
             targets.push(Vec::new());
+            let matches: Box<[u32]> = work.matches.as_slice().into();
             return targets
                 .into_iter()
-                .map(|targets| Begin { targets: targets.into(), matches: found.clone() })
+                .map(|targets| Begin { targets: targets.into(), matches: matches.clone() })
                 .collect();
         }
-        ends.map(|behind| {
-            work.now.clear();
-            work.matches.clear();
-            self.close(
-                self.nfa.start_anchored(),
-                work,
-                Where::Now,
-                Some((before.sample(), behind)),
-            );
-            let states = &work.now.members;
-            let target = |byte| states.iter().filter_map(move |state| self.target(*state, byte));
-            Begin {
-                targets: behind.map(target).into_iter().flatten().collect(),
-                matches: work.matches.as_slice().into(),
-            }
-        })
-        .collect()
+        let behinds = self.samples.iter().copied().map(Some).chain([None]);
+        behinds
+            .map(|behind| {
+                work.now.clear();
+                work.matches.clear();
+                self.close(start, work, Where::Now, Some((before.sample(), behind)));
+                let states = &work.now.members;
+                let target =
+                    |byte| states.iter().filter_map(move |state| self.target(*state, byte));
+                Begin {
+                    targets: behind.map(target).into_iter().flatten().collect(),
+                    matches: work.matches.as_slice().into(),
+                }
+            })
+            .collect()
     }
 
     pub(super) fn patterns(&self) -> usize {
@@ -343,98 +378,98 @@ impl Program {
     }
 
     /// Takes a step from live states over a byte of this class, or over the value's end.
-    pub(super) fn step(&self, live: &[StateID], before: Before, class: usize, work: &mut Work) {
+    pub(super) fn step(&self, live: &[u32], before: Before, class: usize, work: &mut Work) {
         work.next.clear();
         work.matches.clear();
         let byte = self.samples.get(class).copied();
-        let begin = self.begins.get(before as usize).and_then(|begins| begins.get(class));
         for state in live {
-            match (self.nfa.states().get(state.as_usize()), byte) {
-                (Some(State::Look { .. }), _) => {
-                    work.now.clear();
-                    self.close(*state, work, Where::Now, Some((before.sample(), byte)));
-                    let mut at = 0;
-                    while let (Some(state), Some(byte)) = (work.now.members.get(at).copied(), byte)
-                    {
-                        at += 1;
-                        if let Some(target) = self.target(state, byte) {
-                            self.close(target, work, Where::Next, None);
-                        }
-                    }
-                }
-                (_, Some(byte)) => {
-                    if let Some(target) = self.target(*state, byte) {
+            if self.is_look(*state) {
+                work.now.clear();
+                self.close(*state, work, Where::Now, Some((before.sample(), byte)));
+                let mut at = 0;
+                while let (Some(state), Some(byte)) = (work.now.members.get(at).copied(), byte) {
+                    at += 1;
+                    if let Some(target) = self.target(state, byte) {
                         self.close(target, work, Where::Next, None);
                     }
                 }
-                (_, None) => {}
+            } else if let Some(byte) = byte
+                && let Some(target) = self.target(*state, byte)
+            {
+                self.close(target, work, Where::Next, None);
             }
         }
+        let begin = self.begins.get(before as usize).and_then(|begins| begins.get(class));
         if let Some(begin) = begin {
-            work.matches.extend(&begin.matches);
+            work.matches.extend_from_slice(&begin.matches);
             for target in &begin.targets {
                 self.close(*target, work, Where::Next, None);
             }
         }
+        self.collect(work);
     }
 
-    /// The states of a step that are to be remembered, and how many were visited for them, or may
-    /// be at the next step.
-    pub(super) fn live(&self, work: &mut Work) -> (Box<[StateID]>, usize) {
-        let is_live = |state: &&StateID| {
-            self.nfa
-                .states()
-                .get(state.as_usize())
-                .is_some_and(|state| !state.is_epsilon() || matches!(state, State::Look { .. }))
-                && !self.is_match(**state)
-        };
-        let live: Box<[StateID]> = work.next.members.iter().filter(is_live).copied().collect();
-        let mut visited = work.next.len();
-        let matches = work.matches.len();
-        for look in live.iter().filter(|state| self.is_look(**state)) {
-            work.now.clear();
-            if let Some(State::Look { next, .. }) = self.nfa.states().get(look.as_usize()) {
-                self.close(*next, work, Where::Now, None);
+    /// Collects what a step has led to.
+    fn collect(&self, work: &mut Work) {
+        work.reached.clear();
+        let mut looks = false;
+        for state in &work.next.members {
+            match self.steps.get(*state as usize) {
+                Some(Step::Range { .. } | Step::Ranges { .. }) => work.reached.push(*state),
+                Some(Step::Look) => {
+                    looks = true;
+                    work.reached.push(*state);
+                }
+                Some(Step::Other) | None => {}
             }
-            visited += work.now.len();
         }
-        work.matches.truncate(matches);
-        (live, visited)
+        work.live = work.reached.len();
+        work.visited = work.next.members.len();
+        let matches = work.matches.len();
+        if looks {
+            for at in 0..work.live {
+                let Some(state) =
+                    work.reached.get(at).copied().filter(|state| self.is_look(*state))
+                else {
+                    continue;
+                };
+                work.now.clear();
+                if let Some(State::Look { next, .. }) = self.nfa.states().get(state as usize) {
+                    self.close(index(*next), work, Where::Now, None);
+                }
+                work.visited += work.now.members.len();
+            }
+        }
+        work.reached.extend(work.matches.iter().take(matches));
     }
 
-    fn is_look(&self, state: StateID) -> bool {
-        matches!(self.nfa.states().get(state.as_usize()), Some(State::Look { .. }))
-    }
-
-    fn is_match(&self, state: StateID) -> bool {
-        matches!(self.nfa.states().get(state.as_usize()), Some(State::Match { .. } | State::Fail))
+    #[inline(always)]
+    fn is_look(&self, state: u32) -> bool {
+        matches!(self.steps.get(state as usize), Some(Step::Look))
     }
 
     /// The state behind a byte.
-    fn target(&self, state: StateID, byte: u8) -> Option<StateID> {
-        match self.nfa.states().get(state.as_usize())? {
-            State::ByteRange { trans } => trans.matches_byte(byte).then_some(trans.next),
-            State::Sparse(sparse) => sparse.matches_byte(byte),
-            State::Dense(dense) => dense.matches_byte(byte),
-            _ => None,
+    #[inline(always)]
+    fn target(&self, state: u32, byte: u8) -> Option<u32> {
+        match *self.steps.get(state as usize)? {
+            Step::Range { start, end, next } => (start..=end).contains(&byte).then_some(next),
+            Step::Ranges { first, count } => {
+                let ranges = self.ranges.get(first as usize..(first + count) as usize)?;
+                let found = ranges.iter().find(|(_, end, _)| byte <= *end)?;
+                (found.0 <= byte).then_some(found.2)
+            }
+            Step::Look | Step::Other => None,
         }
     }
 
     /// Visits the ranges of bytes that lead on from a state.
-    fn each_transition(&self, state: StateID, mut visit: impl FnMut(u8, u8, StateID)) {
-        match self.nfa.states().get(state.as_usize()) {
-            Some(State::ByteRange { trans }) => visit(trans.start, trans.end, trans.next),
-            Some(State::Sparse(sparse)) => {
-                sparse
-                    .transitions
-                    .iter()
-                    .for_each(|trans| visit(trans.start, trans.end, trans.next));
-            }
-            Some(State::Dense(dense)) => {
-                for byte in 0..=u8::MAX {
-                    if let Some(next) = dense.matches_byte(byte) {
-                        visit(byte, byte, next);
-                    }
+    fn each_range(&self, state: u32, mut visit: impl FnMut(u8, u8, u32)) {
+        match self.steps.get(state as usize) {
+            Some(Step::Range { start, end, next }) => visit(*start, *end, *next),
+            Some(Step::Ranges { first, count }) => {
+                let ranges = self.ranges.get(*first as usize..(*first + *count) as usize);
+                for (start, end, next) in ranges.unwrap_or_default() {
+                    visit(*start, *end, *next);
                 }
             }
             _ => {}
@@ -443,16 +478,31 @@ impl Program {
 
     /// Adds a state and all that it leads to without a byte. Where it depends on what is around
     /// the place the way ends, unless that is known.
-    fn close(&self, from: StateID, work: &mut Work, to: Where, sides: Option<Sides>) {
+    #[inline(always)]
+    fn close(&self, from: u32, work: &mut Work, to: Where, sides: Option<Sides>) {
+        let is_last =
+            matches!(self.steps.get(from as usize), Some(Step::Range { .. } | Step::Ranges { .. }));
+        if is_last {
+            match to {
+                Where::Next => work.next.insert(from),
+                Where::Now => work.now.insert(from),
+            };
+        } else {
+            self.close_all(from, work, to, sides);
+        }
+    }
+
+    #[inline(never)]
+    fn close_all(&self, from: u32, work: &mut Work, to: Where, sides: Option<Sides>) {
         let states = self.nfa.states();
-        let Work { next, now, stack, matches } = work;
+        let Work { next, now, stack, matches, .. } = work;
         let set = match to {
             Where::Next => next,
             Where::Now => now,
         };
-        stack.push(from);
+        stack.extend(StateID::new(from as usize).ok());
         while let Some(id) = stack.pop() {
-            if !set.insert(id, states.len()) {
+            if !set.insert(index(id)) {
                 continue;
             }
             match states.get(id.as_usize()) {
@@ -476,6 +526,34 @@ impl Program {
     fn looks(&self, look: Look, (before, behind): Sides) -> bool {
         let sides: smallvec::SmallVec<[u8; 2]> = before.into_iter().chain(behind).collect();
         self.nfa.look_matcher().matches(look, &sides, usize::from(before.is_some()))
+    }
+}
+
+fn index(state: StateID) -> u32 {
+    u32::try_from(state.as_usize()).unwrap_or(u32::MAX)
+}
+
+impl Step {
+    fn of(state: &State, ranges: &mut Vec<(u8, u8, u32)>) -> Self {
+        let first = u32::try_from(ranges.len()).unwrap_or(u32::MAX);
+        match state {
+            State::ByteRange { trans } => {
+                return Self::Range { start: trans.start, end: trans.end, next: index(trans.next) };
+            }
+            State::Sparse(sparse) => {
+                let all = sparse.transitions.iter();
+                ranges.extend(all.map(|trans| (trans.start, trans.end, index(trans.next))));
+            }
+            State::Dense(dense) => {
+                let all = (0..=u8::MAX)
+                    .filter_map(|byte| Some((byte, byte, index(dense.matches_byte(byte)?))));
+                ranges.extend(all);
+            }
+            State::Look { .. } => return Self::Look,
+            _ => return Self::Other,
+        }
+        let count = u32::try_from(ranges.len()).unwrap_or(u32::MAX) - first;
+        Self::Ranges { first, count }
     }
 }
 

@@ -7,9 +7,7 @@ use super::program::Workshop;
 use std::sync::Arc;
 
 /// Attributes that share the steps of a request get at least so many each.
-const LEAST_STEPS: usize = 1_024;
-/// Steps for each byte of a value besides: long values take long to send.
-const STEPS_OF_BYTE: usize = 2;
+const LEAST_STEPS: usize = 512;
 
 /// The searches of a table, by the positions of its attributes.
 #[derive(Clone, Debug, Default)]
@@ -44,11 +42,16 @@ impl Searches {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn starve(&mut self) {
+        self.steps = 0;
+    }
+
     /// Searches the value of an attribute for all of its patterns.
     pub(crate) fn find(&self, attribute: usize, value: &[u8]) -> Found {
         let automata: &[Automaton] = self.automata.get(attribute).map_or(&[], AsRef::as_ref);
         let mut found = Found::new(automata.iter().map(Automaton::patterns).sum());
-        let mut steps = self.steps.saturating_add(value.len().saturating_mul(STEPS_OF_BYTE));
+        let mut steps = self.steps;
         let mut offset = 0;
         for automaton in automata {
             automaton.search(value, &mut steps, offset, &mut found);

@@ -1,0 +1,4 @@
+#![no_main]
+#![allow(missing_docs, unsafe_code)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tse_route_fuzz::bridge(data));
