@@ -56,6 +56,13 @@ impl Filter {
     }
 
     fn new(configuration: &str) -> Self {
+        let (filter, is_accepted, _) = Self::load(configuration);
+        assert!(is_accepted, "{configuration:.1000}");
+        filter
+    }
+
+    /// The filter, whether it took the configuration, and the instructions that it needed for that.
+    fn load(configuration: &str) -> (Self, bool, u64) {
         let (engine, module) = &*MODULE;
         let mut store = Store::new(engine, Host::default());
         store.data_mut().configuration = configuration.to_owned();
@@ -83,8 +90,10 @@ impl Filter {
         filter.call("proxy_on_context_create", &[1, 0]);
         let size = configuration.len() as i32;
         assert_eq!(filter.call("proxy_on_vm_start", &[1, 0]), 1);
-        assert_eq!(filter.call("proxy_on_configure", &[1, size]), 1, "{configuration}");
-        filter
+        let before = filter.store.get_fuel().expect("fuel");
+        let is_accepted = filter.call("proxy_on_configure", &[1, size]) == 1;
+        let used = before - filter.store.get_fuel().expect("fuel");
+        (filter, is_accepted, used)
     }
 
     /// The instructions of a request, from its first step to its last.
@@ -241,4 +250,144 @@ fn a_request_costs_what_it_did() {
         .map(|(name, count)| format!("{name}: {count} instructions, were {}", kept[name.as_str()]))
         .collect();
     assert!(changed.is_empty(), "{}", changed.join("\n"));
+}
+
+/// Rules with one pattern each on the header `x-tenant`.
+fn patterns(count: usize, pattern: impl Fn(usize) -> String) -> String {
+    rules(count, |n| {
+        let pattern = serde_json::Value::from(pattern(n));
+        format!(r#"{{"header":{{"key":"x-tenant","operator":"regex","value":{pattern}}}}}"#)
+    })
+}
+
+/// The largest header that Envoy takes by default, less what the others need.
+const LONGEST_HEADER: usize = 56 << 10;
+
+/// What the dearest request may cost: some 5 ms where WebAssembly runs two instructions a nanosecond.
+const DEAREST_REQUEST: u64 = 14_000_000;
+
+#[test]
+fn no_request_is_dear() {
+    let repeated = |text: &str| text.repeat(LONGEST_HEADER / text.len());
+    let words: String = (0..1_000).map(|n| format!("word{n} word{n}x ")).collect();
+    let prefixes: String = (0..1_000).map(|n| format!("{:020}", n * 7_919)).collect();
+    let contains = rules(1_000, |n| {
+        format!(
+            r#"{{"header":{{"key":"x-tenant","operator":"contains","value":"{:020}"}}}}"#,
+            n * 7_919
+        )
+    });
+    let cases = [
+        ("many live states", patterns(100, |n| format!(";.{{0,50}}beta{n}$")), repeated(";")),
+        ("many words", patterns(1_000, |n| format!("word{n}.*word{n}\\d$")), repeated(&words)),
+        ("one large pattern", patterns(1, |_| "[01]*1[01]{14559}$".to_owned()), repeated("01")),
+        ("many states", patterns(1_000, |n| format!("{:020}$", n * 7_919)), repeated(&prefixes)),
+        ("many texts", contains, repeated(&prefixes)),
+        (
+            "nested counts",
+            patterns(50, |n| format!("(?:(?:a?){{20}}b?){{20}}c{n}")),
+            repeated("ab"),
+        ),
+    ];
+    let mut dear = Vec::new();
+    for (name, configuration, value) in cases {
+        let mut filter = Filter::new(&configuration);
+        let headers = [(":method", "GET"), (":path", "/"), ("x-tenant", value.as_str())];
+        // Cold and warm, and after another value has led to other states.
+        for id in 2..5 {
+            let (count, _) = filter.request(id, &headers);
+            println!("{name}: {count}");
+            if count > DEAREST_REQUEST {
+                dear.push(format!("{name}: {count} instructions"));
+            }
+        }
+    }
+    assert!(dear.is_empty(), "{}", dear.join("\n"));
+}
+
+/// What reading a configuration of 10 MB may cost: 3 s where WebAssembly runs a little more than one
+/// instruction a nanosecond.
+const DEAREST_CONFIGURATION: u64 = 4_000_000_000;
+
+/// What it may leave the filter's memory at.
+const DEAREST_MEMORY: usize = 512 << 20;
+
+#[test]
+fn no_configuration_is_dear() {
+    const LARGE: usize = 10 << 20;
+    let many = |one: &str, count: usize| vec![one; count].join(",");
+    let list: Vec<String> = (0..1_000).map(|n| format!("value-{n}")).collect();
+    let list = list.join(",");
+    let nested = |n: usize| {
+        let items = (0..8).map(|at| {
+            format!(r#"{{"key":"h{at}","operator":"in","global_config_id":"{}"}}"#, (n + at) % 8)
+        });
+        let items: Vec<String> = items.collect();
+        format!(r#"{{"condition":{{"header":[{}]}},"upstream":[{{"name":"u"}}]}}"#, items.join(","))
+    };
+    let nested: Vec<String> = (0..4_000).map(nested).collect();
+    let stored: Vec<String> =
+        (0..8).map(|n| format!(r#"{{"id":{n},"value":"x{n},{list}"}}"#)).collect();
+    let unknown: Vec<String> = (0..10_000)
+        .map(|n| {
+            format!(
+                r#"{{"condition":{{"header":{{"key":"a","operator":"in","global_config_id":"nobody-{n}"}}}},"upstream":[{{}}]}}"#
+            )
+        })
+        .collect();
+    let ids: Vec<String> =
+        (0..10_000).map(|n| format!(r#"{{"id":"somebody-{n}","value":""}}"#)).collect();
+    let values: Vec<String> = (0..1_400_000).map(|n| format!("{n:x}")).collect();
+    let large_patterns = |n: usize| {
+        format!(
+            r#"{{"condition":{{"header":{{"key":"h{}","operator":"regex","value":"{n}(a|b|c){{200}}d"}}}},"upstream":[{{}}]}}"#,
+            n % 100
+        )
+    };
+    let large_patterns: Vec<String> = (0..10_000).map(large_patterns).collect();
+    let cases = [
+        ("empty rules", format!(r#"{{"rules":[{}]}}"#, many("{}", 100_000))),
+        ("faults", format!(r#"{{"rules":[{}]}}"#, many(r#"{"weigth":1,"upstrem":[]}"#, 10_000))),
+        (
+            "unknown ids",
+            format!(r#"{{"rules":[{}],"global_configs":[{}]}}"#, unknown.join(","), ids.join(",")),
+        ),
+        (
+            "lists within lists",
+            format!(
+                r#"{{"rules":[{}],"global_configs":[{}]}}"#,
+                nested.join(","),
+                stored.join(",")
+            ),
+        ),
+        ("values", format!("[{}]", many("1", LARGE / 2 - 8))),
+        (
+            "names",
+            format!(
+                "{{{}}}",
+                (0..600_000).map(|n| format!(r#""{n:x}":1"#)).collect::<Vec<_>>().join(",")
+            ),
+        ),
+        ("depth", "[".repeat(LARGE)),
+        (
+            "one list",
+            format!(
+                r#"{{"rules":[{{"condition":{{"header":{{"key":"a","operator":"in","value":"{}"}}}},"upstream":[{{}}]}}]}}"#,
+                values.join(",")
+            ),
+        ),
+        ("large patterns", format!(r#"{{"rules":[{}]}}"#, large_patterns.join(","))),
+    ];
+    let mut dear = Vec::new();
+    for (name, configuration) in cases {
+        assert!(configuration.len() <= LARGE, "{name}: {}", configuration.len());
+        let (mut filter, _, count) = Filter::load(&configuration);
+        let memory = filter.instance.get_memory(&mut filter.store, "memory").expect("a memory");
+        let bytes = memory.data_size(&filter.store);
+        println!("{name}: {count} instructions, {} MiB", bytes >> 20);
+        if count > DEAREST_CONFIGURATION || bytes > DEAREST_MEMORY {
+            dear.push(format!("{name}: {count} instructions, {bytes} bytes"));
+        }
+    }
+    assert!(dear.is_empty(), "{}", dear.join("\n"));
 }

@@ -141,11 +141,12 @@ impl<'t> Builder<'t> {
         while let Some(name) = next {
             let name = utf8(name, self.reader.start())?.into_owned();
             super::report::push_name(&mut self.path, &name);
-            if fields.contains_key(&name) && self.repeated.len() < MOST_REPEATED {
+            let named = self.path.len();
+            let value = self.value()?;
+            self.path.truncate(named);
+            if fields.insert(name, value).is_some() && self.repeated.len() < MOST_REPEATED {
                 self.repeated.push(self.path.clone());
             }
-            let value = self.value()?;
-            fields.insert(name, value);
             self.path.truncate(length);
             next = self.reader.member(false)?;
         }

@@ -331,6 +331,16 @@ impl<'c> Compiler<'c> {
         delimiter: Option<Delimiter>,
         at: &mut Cursor<'_>,
     ) -> Result<Test, String> {
+        let shared =
+            item.global_config_id.as_ref().map(|id| (id.0.as_str().into(), attribute.clone()));
+        if let Some(key) = &shared {
+            // Thousands of items may share a list of thousands.
+            let list = self.lists.get(key).map(|list| Test::In(Arc::clone(list)));
+            let addresses = self.addresses.get(key).map(|set| Test::Address(Arc::clone(set)));
+            if let Some(test) = list.or(addresses) {
+                return Ok(test);
+            }
+        }
         let entries: Vec<_> = match &item.listed {
             Some(listed) => listed.iter().map(|entry| attribute.normalised(entry)).collect(),
             None => split_list(value, delimiter).map(Into::into).collect(),
@@ -339,8 +349,6 @@ impl<'c> Compiler<'c> {
             at.field("value", |at| at.warning("the list is empty: no value is ever in it"));
         }
         let entries = entries.iter().map(|entry| entry.as_bytes());
-        let shared =
-            item.global_config_id.as_ref().map(|id| (id.0.as_str().into(), attribute.clone()));
         if *attribute == Attribute::ClientIp {
             share(&mut self.addresses, shared, || Addresses::compile(entries)).map(Test::Address)
         } else {

@@ -54,7 +54,7 @@ impl Automaton {
         *advance = advance.saturating_sub(used.unwrap_or(most));
         Self(match used {
             Some(_) => Kind::Complete(Arc::new(Complete {
-                classes: program.all_classes().clone(),
+                classes: Box::new(*program.all_classes()),
                 patterns: program.patterns(),
                 matches: states.states.iter().map(|live| states.matches(live).into()).collect(),
                 rows: states.rows,

@@ -350,7 +350,7 @@ impl Program {
         self.nfa.pattern_len()
     }
 
-    pub(super) fn all_classes(&self) -> &Box<[u8; 256]> {
+    pub(super) fn all_classes(&self) -> &[u8; 256] {
         &self.classes
     }
 
@@ -509,10 +509,10 @@ impl Program {
                 Some(State::Union { alternates }) => stack.extend(alternates.iter().rev()),
                 Some(State::BinaryUnion { alt1, alt2 }) => stack.extend([*alt2, *alt1]),
                 Some(State::Capture { next, .. }) => stack.push(*next),
-                Some(State::Look { look, next }) => {
-                    if sides.is_some_and(|sides| self.looks(*look, sides)) {
-                        stack.push(*next);
-                    }
+                Some(State::Look { look, next })
+                    if sides.is_some_and(|sides| self.looks(*look, sides)) =>
+                {
+                    stack.push(*next);
                 }
                 Some(State::Match { pattern_id }) => {
                     matches.push(u32::try_from(pattern_id.as_usize()).unwrap_or(u32::MAX));
