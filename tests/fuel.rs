@@ -231,7 +231,7 @@ fn a_request_costs_what_it_did() {
     let kept = std::fs::read_to_string(&path).expect("tests/fuel.txt");
     let kept: BTreeMap<&str, u64> = kept
         .lines()
-        .map(|line| line.split_once(": ").expect("a name and a count"))
+        .map(|line| line.rsplit_once(": ").expect("a name and a count"))
         .map(|(name, count)| (name, count.parse().expect("a count")))
         .collect();
     let is_due = |kept: u64, count: u64| count.abs_diff(kept) * 10 > kept;

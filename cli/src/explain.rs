@@ -399,7 +399,7 @@ impl Line {
     }
 
     fn json(&self) -> Value {
-        json!({
+        let mut line = json!({
             "path": self.path,
             "location": self.location.word(),
             "key": self.key,
@@ -407,8 +407,11 @@ impl Line {
             "value": self.value,
             "found": self.found(),
             "holds": self.answer.holds,
-            "undecided": self.answer.is_undecided,
-        })
+        });
+        if self.answer.is_undecided {
+            line["undecided"] = true.into();
+        }
+        line
     }
 
     fn human(&self) -> String {

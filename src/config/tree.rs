@@ -10,6 +10,8 @@ pub const MAX_BYTES: usize = 10 << 20;
 const MAX_VALUES: usize = 1 << 20;
 /// How deep a configuration may be nested: what is accepted is not a tenth of it.
 const DEEPEST: usize = 64;
+/// The most fields that an object may have: four times as many as a rule has upstreams.
+const MAX_FIELDS: usize = 1_024;
 /// So many repeated fields are told of.
 const MOST_REPEATED: usize = 100;
 
@@ -41,6 +43,9 @@ pub(super) fn read(text: &[u8]) -> Result<Tree, String> {
         Err(Stop::TooManyValues) => {
             Err(format!("found more than {MAX_VALUES} values; accepted are at most so many"))
         }
+        Err(Stop::TooManyFields) => Err(format!(
+            "found an object of more than {MAX_FIELDS} fields; accepted are at most so many"
+        )),
         Err(Stop::TooDeep) => {
             Err(format!("found values nested more than {DEEPEST} deep; accepted is less"))
         }
@@ -52,6 +57,7 @@ pub(super) fn read(text: &[u8]) -> Result<Tree, String> {
 enum Stop {
     NoJson(Fault),
     TooManyValues,
+    TooManyFields,
     TooDeep,
 }
 
@@ -148,6 +154,9 @@ impl<'t> Builder<'t> {
                 self.repeated.push(self.path.clone());
             }
             self.path.truncate(length);
+            if fields.len() > MAX_FIELDS {
+                return Err(Stop::TooManyFields);
+            }
             next = self.reader.member(false)?;
         }
         Ok(Value::Object(fields))
@@ -200,9 +209,14 @@ mod tests {
         let deep = "[".repeat(DEEPEST + 1);
         let many = format!("[{}", "1,".repeat(MAX_VALUES));
         let long = " ".repeat(MAX_BYTES + 1);
-        for (text, words) in
-            [(deep, "nested more than 64 deep"), (many, "1048576 values"), (long, "10485760")]
-        {
+        let names: Vec<String> = (0..=MAX_FIELDS).map(|n| format!("\"{n}\":0")).collect();
+        let wide = format!("{{{},", names.join(","));
+        for (text, words) in [
+            (deep, "nested more than 64 deep"),
+            (many, "1048576 values"),
+            (long, "10485760"),
+            (wide, "1024 fields"),
+        ] {
             let told = read(text.as_bytes()).err().unwrap_or_default();
             assert!(told.contains(words) && !told.contains("not JSON"), "{told}");
         }

@@ -350,7 +350,7 @@ fn hash(reached: &[u32], seed: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::{Workshop, literal};
+    use super::super::workshop::{Workshop, literal};
     use super::*;
     use proptest::prelude::*;
     use regex::bytes::{RegexSet, RegexSetBuilder};

@@ -2,7 +2,7 @@
 
 use super::automaton::Automaton;
 use super::found::Found;
-use super::program::Workshop;
+use super::workshop::Workshop;
 use std::fmt;
 use std::sync::OnceLock;
 

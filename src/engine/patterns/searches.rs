@@ -3,7 +3,7 @@
 use super::automaton::{Automaton, MOST_STEPS};
 use super::found::Found;
 use super::pattern::Pattern;
-use super::program::Workshop;
+use super::workshop::Workshop;
 use std::sync::Arc;
 
 /// Attributes that share the steps of a request get at least so many each.
