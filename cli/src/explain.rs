@@ -408,8 +408,8 @@ impl Line {
             "found": self.found(),
             "holds": self.answer.holds,
         });
-        if self.answer.is_undecided {
-            line["undecided"] = true.into();
+        if let Some(line) = line.as_object_mut().filter(|_| self.answer.is_undecided) {
+            line.insert("undecided".to_owned(), true.into());
         }
         line
     }
