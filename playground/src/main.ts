@@ -67,7 +67,7 @@ async function checkText(): Promise<void> {
   );
   which.selectedIndex = Math.min(Math.max(wanted, 0), checked.configurations.length - 1);
   at("which-field", HTMLElement).hidden = checked.configurations.length < 2;
-  split.outdate();
+  split.outdate(subject());
   await decide();
 }
 

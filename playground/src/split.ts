@@ -17,15 +17,19 @@ export class Split {
   readonly #result = at("split", HTMLElement);
   readonly #said = at("split-said", HTMLElement);
   #stop: (() => void) | undefined;
+  /** What the result is of. */
+  #of: engine.Subject | undefined;
 
   constructor(subject: () => engine.Subject, request: () => Case) {
     this.#start.addEventListener("click", () => void this.#run(subject(), request()));
     this.#cancel.addEventListener("click", () => this.#stop?.());
   }
 
-  /** Says that what is shown is of another configuration. */
-  outdate(): void {
-    if (this.#result.childElementCount > 0) this.#said.textContent = labels.split.outdated;
+  /** Says that what is shown is of another configuration, if it is. */
+  outdate(now: engine.Subject): void {
+    const of = this.#of;
+    const isOther = of !== undefined && (of.text !== now.text || of.configuration !== now.configuration);
+    if (isOther && this.#result.childElementCount > 0) this.#said.textContent = labels.split.outdated;
   }
 
   async #run(subject: engine.Subject, request: Case): Promise<void> {
@@ -46,6 +50,7 @@ export class Split {
         ? labels.split.cancelled(report.requests)
         : labels.split.done(report.requests);
       this.#result.replaceChildren(...this.#show(report));
+      this.#of = subject;
     } catch (error) {
       this.#said.textContent = error instanceof Error ? error.message : String(error);
     } finally {
