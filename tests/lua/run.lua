@@ -19,6 +19,7 @@ local SPECS = {
   "spec.refusal",
   "spec.validation",
   "spec.metrics",
+  "spec.spans",
   "spec.schema",
   "spec.standins",
 }
