@@ -21,6 +21,7 @@ local SPECS = {
   "spec.metrics",
   "spec.spans",
   "spec.schema",
+  "spec.documented",
   "spec.standins",
 }
 
