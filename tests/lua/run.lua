@@ -19,7 +19,9 @@ local SPECS = {
   "spec.refusal",
   "spec.validation",
   "spec.metrics",
+  "spec.spans",
   "spec.schema",
+  "spec.documented",
   "spec.standins",
 }
 

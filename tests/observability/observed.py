@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import re
 from dataclasses import dataclass
 from typing import Any
 
+import documents
 import yaml
 from gateway import ROOT, Envoy
 
@@ -16,6 +18,26 @@ EXAMPLES = ROOT / "examples" / "observability"
 def fragment(name: str) -> dict[str, Any]:
     """A piece of Envoy configuration from the examples."""
     return yaml.safe_load((EXAMPLES / "envoy" / name).read_text())
+
+
+def shown(page: str, key: str) -> list[dict[str, Any]]:
+    """The configurations on a page of the book that have this key at their top."""
+    return [
+        document
+        for _, document in documents.documents(ROOT / "docs" / "src" / page)
+        if isinstance(document, dict) and key in document
+    ]
+
+
+def collector_at(port: int, clusters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The shipped clusters of a collector, which here is on loopback."""
+    clusters = copy.deepcopy(clusters)
+    for cluster in clusters:
+        [locality] = cluster["load_assignment"]["endpoints"]
+        [endpoint] = locality["lb_endpoints"]
+        address = endpoint["endpoint"]["address"]["socket_address"]
+        address |= {"address": "127.0.0.1", "port_value": port}
+    return clusters
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import socket
 import threading
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from client import request
 from gateway import Listener
-from observed import Observed, fragment
+from observed import Observed, collector_at, fragment
 
 RULES = {
     "rules": [
@@ -75,12 +74,7 @@ class Logging(Observed):
 
     def _compose(self) -> dict[str, Any]:
         bootstrap = super()._compose()
-        clusters = copy.deepcopy(SHIPPED["clusters"])
-        for cluster in clusters:
-            [locality] = cluster["load_assignment"]["endpoints"]
-            [endpoint] = locality["lb_endpoints"]
-            address = endpoint["endpoint"]["address"]["socket_address"]
-            address |= {"address": "127.0.0.1", "port_value": self._collector.port}
+        clusters = collector_at(self._collector.port, SHIPPED["clusters"])
         bootstrap["static_resources"]["clusters"] += clusters
         return bootstrap
 

@@ -151,7 +151,9 @@ local function new_outcome(decision, code)
   }
   for _, kind in ipairs(SHOWN) do
     if outcome[kind] then
-      outcome.published[#outcome.published + 1] = { key = "tse_route_" .. kind, value = outcome[kind] }
+      outcome.published[#outcome.published + 1] = {
+        key = "tse_route_" .. kind, attribute = "tse_route." .. kind, value = outcome[kind],
+      }
     end
     local name = decision.headers[kind]
     if name then
@@ -164,8 +166,8 @@ end
 
 
 -- What the request's response, log and metrics are to say of a decision that was followed, or was not
--- for the reason `code`: rule, name, upstream, error, breaker, share; `published`, what other plugins are
--- to read; `shown`, a list of response headers. Shared between requests.
+-- for the reason `code`: rule, name, upstream, error, breaker, share; `published`, what other plugins and
+-- spans are to have, if `share`; `shown`, a list of response headers. Shared between requests.
 function M.outcome(decision, code)
   code = code or decision.error
   local key = code or ""

@@ -6,7 +6,7 @@
 --   (filters)       The filter decides, and sets one request header.
 --   balancer        The decision is read and followed, before Kong connects.
 --   header_filter   The response says what was done.
---   log             Metrics; failures are noted.
+--   log             Metrics and spans; failures are noted.
 --
 -- In the last three nothing may yield.
 
@@ -17,6 +17,7 @@ local metrics = require "kong.plugins.tse-route-bridge.metrics"
 local outages = require "kong.plugins.tse-route-bridge.outages"
 local peer = require "kong.plugins.tse-route-bridge.peer"
 local request_headers = require "kong.plugins.tse-route-bridge.request_headers"
+local spans = require "kong.plugins.tse-route-bridge.spans"
 local upstreams = require "kong.plugins.tse-route-bridge.upstreams"
 
 
@@ -254,6 +255,10 @@ function M.finish(ctx)
   if ctx[CHAIN] then
     chains.leave()
     guarded(finish, ctx)
+    local outcome = ctx[OUTCOME]
+    if outcome and outcome.share then
+      guarded(spans.annotate, ctx, outcome)
+    end
   end
 end
 

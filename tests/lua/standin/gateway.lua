@@ -414,8 +414,8 @@ local function take_away(gateway, path)
 end
 
 
--- options: version, wasm, role, subsystem, prometheus, old_uuid, subschemas; without: modules or
--- functions to leave out
+-- options: version, wasm, role, subsystem, prometheus, old_uuid, subschemas, tracing; without: modules
+-- or functions to leave out
 function Gateway.new(options)
   local gateway = setmetatable({
     options = options or {},
@@ -432,6 +432,7 @@ function Gateway.new(options)
     uuids = 0,
     walked = 0,
     looked_up = 0,
+    exported = {},
   }, Gateway)
 
   gateway.registry = gateway.options.prometheus and prometheus.new() or nil
@@ -538,6 +539,23 @@ end
 
 -- ---------------------------------------------------------------- a request
 
+-- A root span, which Kong uses again once it has been exported.
+local function new_span(gateway)
+  return {
+    should_sample = true,
+    attributes = {},
+    set_attribute = function(span, key, value)
+      assert(type(key) == "string", "invalid key")
+      assert(span.attributes, "the span is another request's")
+      if gateway.set_attribute_throws then
+        error(gateway.set_attribute_throws)
+      end
+      span.attributes[key] = value
+    end,
+  }
+end
+
+
 -- options: plan, service, route, host_type, preserve_host (the value of Host), headers (pairs of the
 -- client), args, vars, ctx, plugins (what plugins do in the access phase), buffered
 function Gateway:request(options)
@@ -578,6 +596,9 @@ function Gateway:request(options)
       tries = {},
     },
   }
+  if self.options.tracing then
+    request.ctx.KONG_SPANS = { [0] = 1, new_span(self) }
+  end
   for key, value in pairs(options.ctx or {}) do
     request.ctx[key] = value
   end
@@ -684,13 +705,19 @@ function Request:own_log()
     end
     data.balancer:afterBalance(self.ctx, data.balancer_handle)
   end
+  for _, span in ipairs(self.ctx.KONG_SPANS or {}) do
+    local exported = self.gateway.exported
+    exported[#exported + 1] = span.should_sample and span.attributes or nil
+    span.attributes = nil
+  end
   -- Kong takes the context back.
   self.ctx = {}
 end
 
 
 -- The rest of the request. options: status, headers of the upstream, refused (how many further tries
--- there are), waited, by_nginx (nginx answers), instance (a configured one of the plugin)
+-- there are), waited, by_nginx (nginx answers), unanswered (the client has left), instance (a configured
+-- one of the plugin)
 function Request:finish(options)
   options = options or {}
   local ctx = self.ctx
@@ -706,6 +733,11 @@ function Request:finish(options)
   ctx.KONG_UNEXPECTED = options.by_nginx
   for name, value in pairs(options.headers or {}) do
     self.append_header(name, value)
+  end
+
+  if options.unanswered then
+    self:run("log")
+    return self
   end
 
   self:run("header_filter")
