@@ -199,7 +199,7 @@ FAILURES = {2, 4, 8, 12, 13, 14, 15}
 @pytest.mark.parametrize("answer", [grpc_head, grpc_trailers])
 def test_grpc(answer: Callable[[int], bytes]) -> None:
     """Statuses of the server's fault fail, those of the client's do not."""
-    with Upstream() as canary, gateway(canary.port, rules=17) as envoy:
+    with Upstream() as canary, gateway(canary.port, rules=17, cooldown="1h") as envoy:
         port = envoy.port("gate")
         for status in range(17):
             canary.answer = answer(status)
