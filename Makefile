@@ -111,8 +111,12 @@ test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and 
 	$(PYTHON) -m pytest tests
 
 .PHONY: soak
-soak: wasm $(VENV)/.installed ## Ten million requests and 1 000 changes through the real Envoy (SOAK='--requests N --changes M')
+soak: wasm $(VENV)/.installed ## Ten million requests and 1 000 changes of each kind through the real Envoy (SOAK='--requests N --changes M --blue-green K')
 	$(PYTHON) tests/hostile/soak.py $(SOAK)
+
+.PHONY: blue-green
+blue-green: wasm $(VENV)/.installed ## Switch 1 000 times between two versions under load in the real Envoy (SWITCHES=…)
+	$(PYTHON) tests/hostile/soak.py --requests 0 --changes 0 --blue-green $(or $(SWITCHES),1000)
 
 BENCH_BUILT := target/bench/build
 
