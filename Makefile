@@ -104,8 +104,18 @@ test-lua: ## The bridge plugin under LuaJIT
 	@tests/require.sh luajit
 	luajit tests/lua/run.lua
 
+# The types that the manifests of the examples are held against; outside of `tests/`, which the book copies.
+MANIFESTS := target/manifests
+
+$(MANIFESTS)/.installed: tests/examples/manifests/package-lock.json
+	@tests/require.sh node:nodejs npm
+	mkdir -p $(MANIFESTS)
+	cp tests/examples/manifests/package.json tests/examples/manifests/package-lock.json $(MANIFESTS)
+	npm --prefix $(MANIFESTS) ci --silent
+	@touch $@
+
 .PHONY: test-python
-test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
+test-python: wasm $(VENV)/.installed $(MANIFESTS)/.installed ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
 	cargo build --quiet --package tse-route-cli
 	$(PYTHON) -m pytest tests
