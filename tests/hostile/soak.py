@@ -190,7 +190,7 @@ def blue_green(total: int) -> str:
     gate = Listener(rules(0), watched=True)
     with Envoy({"gate": gate}, named=NAMED, concurrency=2) as envoy:
         put = lambda generation: envoy.configure("gate", rules(generation))  # noqa: E731
-        return switches(envoy, envoy.port("gate"), total, put, batch=100 * IN_FLIGHT)
+        return switches(envoy, envoy.port("gate"), total, put, batch=20 * IN_FLIGHT)
 
 
 def main() -> None:
