@@ -1,8 +1,8 @@
 """The manifests are what the APIs take: every field is known, and every value is of its type.
 
 The types and validators of Kubernetes, Gateway API, Envoy Gateway, Istio and Argo Rollouts are those of the
-npm packages in `manifests/package.json`, generated from the projects' own sources. Kong's resources are in no
-package; their table is below.
+npm packages in `manifests/package.json`, generated from the projects' own sources: Gateway API 1.5 and Envoy
+Gateway 1.7 among them. Kong's resources are in no package; their table is below.
 """
 
 from __future__ import annotations
