@@ -104,15 +104,29 @@ test-lua: ## The bridge plugin under LuaJIT
 	@tests/require.sh luajit
 	luajit tests/lua/run.lua
 
+# The types that the manifests of the examples are held against; outside of `tests/`, which the book copies.
+MANIFESTS := target/manifests
+
+$(MANIFESTS)/.installed: tests/examples/manifests/package-lock.json
+	@tests/require.sh node:nodejs npm
+	mkdir -p $(MANIFESTS)
+	cp tests/examples/manifests/package.json tests/examples/manifests/package-lock.json $(MANIFESTS)
+	npm --prefix $(MANIFESTS) ci --silent
+	@touch $@
+
 .PHONY: test-python
-test-python: wasm $(VENV)/.installed ## The built filter in the real Envoy, and the files that ship with it
+test-python: wasm $(VENV)/.installed $(MANIFESTS)/.installed ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
 	cargo build --quiet --package tse-route-cli
 	$(PYTHON) -m pytest tests
 
 .PHONY: soak
-soak: wasm $(VENV)/.installed ## Ten million requests and 1 000 changes through the real Envoy (SOAK='--requests N --changes M')
+soak: wasm $(VENV)/.installed ## Ten million requests and 1 000 changes of each kind through the real Envoy (SOAK='--requests N --changes M --blue-green K')
 	$(PYTHON) tests/hostile/soak.py $(SOAK)
+
+.PHONY: blue-green
+blue-green: wasm $(VENV)/.installed ## Switch 1 000 times between two versions under load in the real Envoy (SWITCHES=…)
+	$(PYTHON) tests/hostile/soak.py --requests 0 --changes 0 --blue-green $(or $(SWITCHES),1000)
 
 BENCH_BUILT := target/bench/build
 

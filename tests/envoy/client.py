@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 Text = str | bytes
 Headers = Sequence[tuple[Text, Text]]
+
+# What an answer shows: its body, and the values of some headers.
+Shown = tuple[str | None, ...]
 
 TIMEOUT = 20.0
 
@@ -157,15 +162,17 @@ def load(
     show: Sequence[str] = ("x-kong-route-rule", "x-kong-route-upstream"),
     connections: int = 16,
     statuses: Sequence[int] = (200,),
-) -> Counter[tuple[str | None, ...]]:
+    see: Callable[[Shown], None] | None = None,
+) -> Counter[Shown]:
     """Sends many equal requests and counts the answers by body and shown headers.
 
-    Another status than one of `statuses` is an error. Several requests are on their way on each connection, because waiting is what takes time.
+    Another status than one of `statuses` is an error. Several requests are on their way on each connection,
+    because waiting is what takes time. `see` is told of each answer when it comes.
     """
     message = head("GET", target, headers)
     shares = [requests // connections] * connections
     shares[0] += requests - sum(shares)
-    counts: Counter[tuple[str | None, ...]] = Counter()
+    counts: Counter[Shown] = Counter()
 
     async def one(share: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -182,13 +189,71 @@ def load(
                     body = await reader.readexactly(int(fields["content-length"]))
                     if int(lines[0].split(" ")[1]) not in statuses:
                         raise ConnectionError(f"{lines[0]}: {body!r}")
-                    counts[(body.decode("latin-1"), *(fields.get(name) for name in show))] += 1
+                    shown = (body.decode("latin-1"), *(fields.get(name) for name in show))
+                    counts[shown] += 1
+                    if see is not None:
+                        see(shown)
                 share -= batch
         finally:
             writer.close()
 
     async def everyone() -> None:
-        await asyncio.wait_for(asyncio.gather(*(one(share) for share in shares)), timeout=60)
+        # A busy machine answers a few hundred in a second.
+        work = asyncio.gather(*(one(share) for share in shares))
+        await asyncio.wait_for(work, timeout=60 + requests / 100)
 
     asyncio.run(everyone())
     return counts
+
+
+class Load:
+    """Requests without a pause, from a thread of its own, as a context manager.
+
+    A request that is not answered as it should be ends it, and is raised at the end or by `check`.
+    """
+
+    def __init__(self, port: int, batch: int = 320, **more: object):
+        # Each so many requests come on connections of their own.
+        self._send = lambda: load(port, batch, see=self._see, **more)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        # How often each answer was seen, and when last.
+        self.seen: Counter[Shown] = Counter()
+        self.last: dict[Shown, float] = {}
+        # How many of the newest answers are the same.
+        self.streak = 0
+        self._newest: Shown = ()
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Fails if a request has failed."""
+        if self.failure is not None:
+            raise self.failure
+
+    def settled(self, on: Shown, times: int) -> bool:
+        """Whether the newest answers, so many, are all the same one."""
+        self.check()
+        return self._newest == on and self.streak >= times
+
+    def _run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._send()
+        except BaseException as error:  # noqa: BLE001 - told by the main thread
+            self.failure = error
+
+    def _see(self, shown: Shown) -> None:
+        self.streak = self.streak + 1 if shown == self._newest else 1
+        self._newest = shown
+        self.last[shown] = time.monotonic()
+        self.seen[shown] += 1

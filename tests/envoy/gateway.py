@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import http.client
 import json
 import re
@@ -63,9 +64,11 @@ class Listener:
     guarded: bool = True
     # The format of an access log, which `Envoy.access_log` reads.
     access_log: str | None = None
+    # Whether the filter's configuration comes from a file of its own, which `Envoy.configure` replaces.
+    watched: bool = False
 
-    def resource(self, name: str, directory: Path) -> dict[str, Any]:
-        """The listener as Envoy's API has it, on a port that Envoy picks."""
+    def filter(self) -> dict[str, Any]:
+        """The filter as Envoy's API has it."""
         config = self.config if isinstance(self.config, str) else json.dumps(self.config)
         plugin = {
             "name": "tse-route",
@@ -79,6 +82,16 @@ class Listener:
             },
             **self.plugin,
         }
+        return {"@type": WASM_FILTER, "config": plugin}
+
+    def resource(self, name: str, directory: Path) -> dict[str, Any]:
+        """The listener as Envoy's API has it, on a port that Envoy picks."""
+        if self.watched:
+            source = {"path_config_source": {"path": str(filter_file(directory, name))}}
+            discovery = {"config_source": source, "type_urls": [WASM_FILTER]}
+            tse_route = {"name": "tse-route", "config_discovery": discovery}
+        else:
+            tse_route = {"name": "tse-route", "typed_config": self.filter()}
         routes = [
             {
                 "match": {
@@ -95,7 +108,7 @@ class Listener:
             "stat_prefix": name,
             "route_config": {"virtual_hosts": [host]},
             "http_filters": [
-                {"name": "tse-route", "typed_config": {"@type": WASM_FILTER, "config": plugin}},
+                tse_route,
                 {"name": "router", "typed_config": {"@type": ROUTER}},
             ],
             **self.manager,
@@ -122,6 +135,11 @@ class Listener:
             "filter_chains": [{"filters": [manager_filter(manager)]}],
             **self.fields,
         }
+
+
+def filter_file(directory: Path, listener: str) -> Path:
+    """The file that Envoy reads the filter of a watched listener from."""
+    return directory / f"{listener}.filter.yaml"
 
 
 def early_removal(header: str) -> dict[str, Any]:
@@ -365,7 +383,8 @@ class Envoy:
         traps = [line for line in self.log().splitlines() if TRAP.search(line)]
         assert not traps, "\n".join(traps)
         # Each configuration that Envoy tries makes more of them.
-        assert self._dynamic or self._wasm_vms() == self._vms, "a VM of the filter was replaced"
+        changes = self._dynamic or any(one.watched for one in self._listeners.values())
+        assert changes or self._wasm_vms() == self._vms, "a VM of the filter was replaced"
         reloads = {n: v for n, v in self.stats("vm_reload").items() if v != 0}
         assert not reloads, reloads
 
@@ -378,9 +397,22 @@ class Envoy:
             }
             for name, listener in listeners.items()
         ]
-        new = self.directory / "lds.new"
+        self._put(self.directory / "lds.json", resources)
+
+    def configure(self, listener: str, config: Any) -> None:
+        """Replaces the configuration of the filter of a watched listener."""
+        filter = dataclasses.replace(self._listeners[listener], config=config).filter()
+        resource = {
+            "@type": TYPES + "envoy.config.core.v3.TypedExtensionConfig",
+            "name": "tse-route",
+            "typed_config": filter,
+        }
+        self._put(filter_file(self.directory, listener), [resource])
+
+    def _put(self, path: Path, resources: list[dict[str, Any]]) -> None:
+        new = path.with_suffix(".new")
         new.write_text(json.dumps({"resources": resources}))
-        new.rename(self.directory / "lds.json")  # Envoy looks when a file is moved there
+        new.rename(path)  # Envoy looks when a file is moved there
 
     def stop(self) -> None:
         """Ends Envoy and removes its files."""
@@ -441,7 +473,11 @@ class Envoy:
         ]
         clusters = [cluster(n, a) | self._clusters.get(n, {}) for n, a in addresses.items()]
         static: dict[str, Any] = {"clusters": clusters}
+        for name, listener in self._listeners.items():
+            if listener.watched and not filter_file(self.directory, name).exists():
+                self.configure(name, listener.config)
         bootstrap = {
+            "node": {"id": "test", "cluster": "test"},
             "admin": {"address": socket_address(0)},
             "stats_config": example()["stats_config"],
             "static_resources": static,
@@ -450,7 +486,6 @@ class Envoy:
             static["listeners"] = upstreams
             self.replace(self._listeners)
             source = {"path": str(self.directory / "lds.json")}
-            bootstrap["node"] = {"id": "test", "cluster": "test"}
             bootstrap["dynamic_resources"] = {"lds_config": {"path_config_source": source}}
         else:
             static["listeners"] = upstreams + gateways

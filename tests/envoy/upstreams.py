@@ -1,11 +1,11 @@
-"""Upstreams that answer with the request that they received."""
+"""Upstreams that answer with the request that they received, or with what they are told to."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from client import Response
@@ -63,6 +63,60 @@ class Echo:
             pass  # the gateway has closed the connection
         finally:
             self._connections.discard(writer)
+            writer.close()
+
+
+class Upstream:
+    """A server whose answer is a piece of text, after a wait, or not before it is told to."""
+
+    def __init__(self) -> None:
+        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+        self.wait = 0.0
+        self._free = asyncio.Event()
+        self._free.set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Upstream:
+        self._thread.start()
+        start = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def hold(self) -> None:
+        """From now on nothing is answered, until `release`."""
+        self._call(self._free.clear)
+
+    def release(self) -> None:
+        """Answers all that waits, and all that comes."""
+        self._call(self._free.set)
+
+    def _call(self, act: Callable[[], object]) -> None:
+        async def there() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(there(), self._loop).result(10)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+                length = next((line for line in lines if line.startswith(b"content-length:")), None)
+                if length:
+                    await reader.readexactly(int(length.split(b":")[1]))
+                await asyncio.sleep(self.wait)
+                await self._free.wait()
+                writer.write(self.answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the gateway has closed the connection
+        finally:
             writer.close()
 
 

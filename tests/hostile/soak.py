@@ -1,7 +1,8 @@
 """Long runs: many requests with everything switched on, and many changes of configuration under load.
 
-    make soak                               # ten million requests, 1 000 changes
-    make soak SOAK='--requests 100000 --changes 10'
+    make soak                               # ten million requests, twice 1 000 changes
+    make soak SOAK='--requests 100000 --changes 10 --blue-green 10'
+    make blue-green                         # 1 000 switches by the filter's own file, and nothing else
 
 A run fails if a request fails, if one is decided by a rule that no configuration of that moment has,
 if a VM of the filter is replaced, or if memory or metrics grow.
@@ -12,15 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "envoy"))
 
-from client import Headers, load  # noqa: E402
-from gateway import Envoy, Listener, Reservations  # noqa: E402
+from client import Headers, Load, load  # noqa: E402
+from gateway import Envoy, Listener, Reservations, socket_address  # noqa: E402
 
 BREAKER = {"window": "10s", "min_requests": 20, "max_error_rate": 0.5, "max_latency": "5s",
            "max_slow_rate": 0.9, "cooldown": "1s"}
@@ -74,6 +75,9 @@ KINDS: list[tuple[Headers, str]] = [
 ]
 # What memory may grow by, in bytes: allocators keep what they once had.
 SLACK = 24 << 20
+NAMED = ("own", "blue", "green")
+# As many requests as `load` has on their way at once: 16 connections, and up to 50 on each.
+IN_FLIGHT = 16 * 50
 
 
 def resident(envoy: Envoy) -> int:
@@ -95,8 +99,7 @@ def requests(total: int) -> str:
         listeners = {"gate": Listener(EVERYTHING, access_log="%RESPONSE_CODE%\n")}
         # One of the upstreams refuses every connection; its breaker opens and probes all the time.
         ports = {"nobody": reserved.port()}
-        named = ("own", "blue", "green")
-        with Envoy(listeners, named=named, ports=ports, concurrency=2) as envoy:
+        with Envoy(listeners, named=NAMED, ports=ports, concurrency=2) as envoy:
             def send(some: int) -> int:
                 done = 0
                 for headers, target in KINDS:
@@ -128,60 +131,66 @@ def requests(total: int) -> str:
         reserved.close()
 
 
-def colour(generation: int, port: int) -> Listener:
+def rules(generation: int) -> dict[str, Any]:
     """One of two configurations that share nothing."""
     name, weight = (("blue", 10), ("green", 20))[generation % 2]
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    rules = [{"weight": weight, "upstream": [{"name": name}]}]
-    return Listener({"rules": rules}, fields={"address": address})
+    return {"rules": [{"weight": weight, "upstream": [{"name": name}]}]}
+
+
+def colour(generation: int, port: int) -> Listener:
+    """A listener with one of them."""
+    return Listener(rules(generation), fields={"address": socket_address(port)})
+
+
+def switches(
+    envoy: Envoy, port: int, total: int, put: Callable[[int], None], batch: int
+) -> str:
+    """Switches that often between blue and green under load; returns a line that says what came of it.
+
+    `put` sets what the generation of its number is to be. A switch is over when nothing but the new side has
+    answered for as many requests as there are on their way at once.
+    """
+    sides = [("blue", "10", "blue"), ("green", "20", "green")]
+    first, last, memory = 0.0, 0.0, 0
+    with Load(port, batch) as load:
+        for generation in range(1, total + 1):
+            old, new = sides[(generation - 1) % 2], sides[generation % 2]
+            before, begun = load.seen[new], time.monotonic()
+            put(generation)
+            envoy.wait_for(lambda: load.check() or load.seen[new] > before, "the switch to be seen")
+            first = max(first, time.monotonic() - begun)
+            envoy.wait_for(lambda: load.settled(new, IN_FLIGHT), "the switch to be over")
+            last = max(last, load.last.get(old, begun) - begun)
+            if generation == max(total // 4, 1):
+                memory = resident(envoy)
+    assert set(load.seen) == set(sides), load.seen
+    now = resident(envoy)
+    assert now - memory < SLACK, f"memory grew from {memory} to {now} bytes"
+    return (
+        f"{total} switches under {load.seen.total()} requests: none failed, each decided by one of the two; the "
+        f"new side seen after {first * 1000:.0f} ms at most, the old one last after {last * 1000:.0f}; "
+        f"memory {memory >> 20} MiB, then {now >> 20}"
+    )
 
 
 def changes(total: int) -> str:
-    """Changes the configuration that often under load; returns a line that says what came of it."""
-    sides = {("blue", "10", "blue"), ("green", "20", "green")}
+    """Switches by replacing the listener: connections that are open keep what they had."""
     reserved = Reservations()
     port = reserved.port()
-    gates = {"gate": colour(0, port)}
-    with Envoy(gates, named=("own", "blue", "green"), dynamic=True) as envoy:
-        over = threading.Event()
-        seen: dict[tuple[str | None, ...], int] = {}
-        failure: list[BaseException] = []
+    try:
+        with Envoy({"gate": colour(0, port)}, named=NAMED, dynamic=True) as envoy:
+            put = lambda generation: envoy.replace({"gate": colour(generation, port)})  # noqa: E731
+            return switches(envoy, port, total, put, batch=IN_FLIGHT)
+    finally:
+        reserved.close()
 
-        def put_load() -> None:
-            try:
-                while not over.is_set():
-                    for shown, count in load(port, 320).items():
-                        seen[shown] = seen.get(shown, 0) + count
-            except BaseException as error:  # noqa: BLE001 - told by the main thread
-                failure.append(error)
 
-        thread = threading.Thread(target=put_load)
-        thread.start()
-        try:
-            memory = 0
-            for generation in range(1, total + 1):
-                side = ("blue", "10", "blue") if generation % 2 == 0 else ("green", "20", "green")
-                before = seen.get(side, 0)
-                envoy.replace({"gate": colour(generation, port)})
-                envoy.wait_for(
-                    lambda: failure or seen.get(side, 0) > before, "the change to be seen"
-                )
-                if failure:
-                    raise failure[0]
-                if generation == max(total // 4, 1):
-                    memory = resident(envoy)
-        finally:
-            over.set()
-            thread.join()
-            reserved.close()
-        if failure:
-            raise failure[0]
-        assert set(seen) <= sides, seen
-        assert len(seen) == len(sides), "the changes have shown nothing"
-        now = resident(envoy)
-        assert now - memory < SLACK, f"memory grew from {memory} to {now} bytes"
-        count = sum(seen.values())
-        return f"{total} changes under {count} requests: memory {memory >> 20} MiB, then {now >> 20}"
+def blue_green(total: int) -> str:
+    """Switches by replacing the filter's own configuration, on connections that stay open."""
+    gate = Listener(rules(0), watched=True)
+    with Envoy({"gate": gate}, named=NAMED, concurrency=2) as envoy:
+        put = lambda generation: envoy.configure("gate", rules(generation))  # noqa: E731
+        return switches(envoy, envoy.port("gate"), total, put, batch=20 * IN_FLIGHT)
 
 
 def main() -> None:
@@ -189,10 +198,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=10_000_000)
     parser.add_argument("--changes", type=int, default=1_000)
+    parser.add_argument("--blue-green", type=int, default=1_000)
     arguments = parser.parse_args()
     started = time.monotonic()
-    print(changes(arguments.changes), flush=True)
-    print(requests(arguments.requests), flush=True)
+    # A part of which there is to be nothing is left out.
+    parts = [(blue_green, arguments.blue_green), (changes, arguments.changes), (requests, arguments.requests)]
+    for part, total in parts:
+        if total:
+            print(part(total), flush=True)
     print(json.dumps({"seconds": round(time.monotonic() - started)}))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from client import Connection, Headers, Response, head, request
 from gateway import TYPES, Envoy, Listener, Reservations
+from upstreams import Upstream
 
 GRPC: Headers = [("content-type", "application/grpc"), ("te", "trailers")]
 # As many answers as the breaker wants before it judges, and an error rate that single bystanders
@@ -29,43 +30,6 @@ WITH_TRAILERS = {
         }
     }
 }
-
-
-class Upstream:
-    """A server whose answer is a piece of text, after a wait."""
-
-    def __init__(self) -> None:
-        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-        self.wait = 0.0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self) -> Upstream:
-        self._thread.start()
-        start = asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
-                length = next((line for line in lines if line.startswith(b"content-length:")), None)
-                if length:
-                    await reader.readexactly(int(length.split(b":")[1]))
-                await asyncio.sleep(self.wait)
-                writer.write(self.answer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the gateway has closed the connection
-        finally:
-            writer.close()
 
 
 @contextmanager
@@ -199,7 +163,7 @@ FAILURES = {2, 4, 8, 12, 13, 14, 15}
 @pytest.mark.parametrize("answer", [grpc_head, grpc_trailers])
 def test_grpc(answer: Callable[[int], bytes]) -> None:
     """Statuses of the server's fault fail, those of the client's do not."""
-    with Upstream() as canary, gateway(canary.port, rules=17) as envoy:
+    with Upstream() as canary, gateway(canary.port, rules=17, cooldown="1h") as envoy:
         port = envoy.port("gate")
         for status in range(17):
             canary.answer = answer(status)

@@ -13,3 +13,8 @@ def test_many_requests() -> None:
 def test_many_changes() -> None:
     """Every request is decided by one of the two configurations of its moment."""
     print(soak.changes(30))
+
+
+def test_blue_green() -> None:
+    """Back and forth by the filter's own file: no request is lost, and both sides decide what they should."""
+    print(soak.blue_green(40))

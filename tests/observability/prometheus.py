@@ -61,15 +61,17 @@ def rules(path: Path, kind: str) -> list[dict[str, str]]:
     return [rule for group in groups for rule in group["rules"] if kind in rule]
 
 
-def dashboard_queries() -> dict[str, str]:
-    """Every query of the dashboard's panels, by title and letter, with all gateways and rules."""
+def dashboard_queries(line: str = ".*") -> dict[str, str]:
+    """Every query of the dashboard's panels, by title and letter, with all gateways and rules of a line."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     queries = {
         f"{panel['title']} {target['refId']}": target["expr"]
         for panel in panels
         for target in panel["targets"]
     }
-    return {title: re.sub(r"\$\w+", ".*", query) for title, query in queries.items()}
+    return {
+        title: re.sub(r"\$\w+", ".*", query.replace("$line", line)) for title, query in queries.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,23 @@ class Alert:
     job: str
     rule: str | None
     upstream: str | None
+    line: str | None = None
 
 
 class Prometheus:
     """A running Prometheus, as a context manager; `targets` are ports by job."""
 
-    def __init__(self, targets: dict[str, list[int]]):
+    def __init__(
+        self,
+        targets: dict[str, list[int]],
+        config: Path = RULES / "prometheus.yml",
+        # What the discovery of targets would say of some.
+        labels: dict[int, dict[str, str]] | None = None,
+    ):
         self._directory = Path(tempfile.mkdtemp(prefix="tse-route-"))
         self._targets = targets
+        self._source = config
+        self._labels = labels or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
 
@@ -138,6 +149,7 @@ class Prometheus:
                 alert["labels"]["job"],
                 alert["labels"].get("rule"),
                 alert["labels"].get("upstream"),
+                alert["labels"].get("line"),
             )
             for alert in self._get("/api/v1/alerts")["alerts"]
         }
@@ -161,16 +173,21 @@ class Prometheus:
         return result
 
     def _configure(self) -> None:
-        config = yaml.safe_load((RULES / "prometheus.yml").read_text())
+        config = yaml.safe_load(self._source.read_text())
         config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         jobs = config["scrape_configs"]
         assert {job["job_name"] for job in jobs} == self._targets.keys()
         for job in jobs:
-            targets = [f"127.0.0.1:{port}" for port in self._targets[job["job_name"]]]
-            job["static_configs"] = [{"targets": targets}]
-        (self._directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+            job.pop("kubernetes_sd_configs", None)
+            job["static_configs"] = [
+                {"targets": [f"127.0.0.1:{port}"], "labels": self._labels.get(port, {})}
+                for port in self._targets[job["job_name"]]
+            ]
         for name in config["rule_files"]:
-            (self._directory / name).write_text(hurried((RULES / name).read_text()))
+            text = hurried((self._source.parent / name).read_text())
+            (self._directory / Path(name).name).write_text(text)
+        config["rule_files"] = [Path(name).name for name in config["rule_files"]]
+        (self._directory / "prometheus.yml").write_text(yaml.safe_dump(config))
 
     def _is_ready(self) -> bool:
         try:

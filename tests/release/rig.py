@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from gateway import ROOT, STRING, TYPES, WASM, WASM_FILTER, Listener
+from gateway import ROOT, STRING, TYPES, WASM, WASM_FILTER, Listener, filter_file
 from observed import Observed
 from prometheus import Prometheus
 
@@ -175,22 +175,11 @@ class Watching(Observed):
     @property
     def file(self) -> Path:
         """That file."""
-        return self.directory / "extension.yaml"
+        return filter_file(self.directory, "shop")
 
     def _compose(self) -> dict[str, Any]:
         self.file.write_text(EXTENSION)
-        bootstrap = super()._compose()
-        bootstrap["node"] = {"id": "test", "cluster": "test"}
-        for listener in bootstrap["static_resources"]["listeners"]:
-            manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-            for http_filter in manager["http_filters"]:
-                if http_filter["name"] == "tse-route":
-                    del http_filter["typed_config"]
-                    http_filter["config_discovery"] = {
-                        "config_source": {"path_config_source": {"path": str(self.file)}},
-                        "type_urls": [WASM_FILTER],
-                    }
-        return bootstrap
+        return super()._compose()
 
 
 class Scraping(Prometheus):
@@ -375,10 +364,10 @@ class Rig:
 def rig() -> Iterator[Rig]:
     """A gateway under load."""
     shop = Shop()
-    listener = Listener({"rules": []}, own="blue")
+    listener = Listener({"rules": []}, own="blue", watched=True)
     ports = {name: version.port for name, version in shop.versions.items()}
     try:
-        with Watching({"shop": listener}, ports=ports, dynamic=False) as envoy:
+        with Watching({"shop": listener}, ports=ports) as envoy:
             targets = {"envoy": [envoy.admin_port], "kong": []}
             with Scraping(targets) as prometheus:
                 shop.begin(envoy.port("shop"))
@@ -386,6 +375,5 @@ def rig() -> Iterator[Rig]:
                     yield Rig(shop, envoy, prometheus)
                 finally:
                     prometheus.go_on()
-            envoy._vms = envoy._wasm_vms()  # each change of the file makes another
     finally:
         shop.end()
