@@ -15,6 +15,8 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
         lossy: args.lossy,
         name: args.name.clone(),
         parent: args.parent.clone(),
+        // A plan has the steps, so the rule has none.
+        release: args.release || args.form == Form::Plan,
         start: args.start.clone(),
         upstream: args.upstream.clone(),
     };
@@ -39,8 +41,33 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
     if let Some(note) = imported.note(form) {
         output::note(&format!("note: {note}\n"));
     }
+    if form == Form::Plan {
+        check_plan(&imported)?;
+    }
     match args.output.format {
         Format::Json => output::json(&imported.json(form).map_err(Failure::Usage)?),
         Format::Human => output::text(imported.yaml(form).map_err(Failure::Usage)?.as_bytes()),
     }
+}
+
+/// Reads a plan as `release` will.
+#[cfg(feature = "release")]
+fn check_plan(imported: &Imported) -> Result<(), Failure> {
+    let source = Source::new("plan.yaml", imported.yaml(Form::Plan).map_err(Failure::Usage)?);
+    match crate::release::read_plan(&source, &|_| None) {
+        Ok(_) => Ok(()),
+        Err(faults) => {
+            for fault in faults {
+                let path = fault.path.as_deref().unwrap_or_default();
+                let message = format!("cannot be carried over: {path}: {}", fault.message);
+                output::note(&format!("{}: {message}\n", output::error_word()));
+            }
+            Err(Failure::Faults)
+        }
+    }
+}
+
+#[cfg(not(feature = "release"))]
+fn check_plan(_: &Imported) -> Result<(), Failure> {
+    Ok(())
 }

@@ -33,6 +33,7 @@ mod istio;
 mod kong_canary;
 mod kubernetes;
 mod pattern;
+mod plan;
 mod progressive;
 mod reading;
 mod text_match;
@@ -76,6 +77,9 @@ pub struct Options {
     pub name: Option<String>,
     /// Of several places that a source decides apart, the ones whose label has this text in it.
     pub parent: Option<String>,
+    /// Steps of a controller are for a release plan, [`Form::Plan`]: the rules are as they are before a
+    /// release, and have no ramp.
+    pub release: bool,
     /// When ramps start whose source does not say it: RFC 3339, or seconds since 1970.
     pub start: Option<String>,
     /// The names of upstreams for Services of Kubernetes, with `{service}`, `{namespace}`, `{port}` and
@@ -187,11 +191,10 @@ fn translate(texts: &[Text], options: &Options) -> Translated {
 /// Leaves the drafts that `--parent` asks for.
 fn choose(drafts: &mut Vec<Draft>, import: &mut Import) {
     let Some(wanted) = &import.options.parent else { return };
-    let names: Vec<String> =
-        drafts.iter().map(|draft| draft.parent().unwrap_or("no parent").to_owned()).collect();
+    let names: Vec<String> = drafts.iter().map(|draft| draft.place().to_owned()).collect();
     let exact = names.iter().any(|name| name == wanted);
     drafts.retain(|draft| {
-        let name = draft.parent().unwrap_or("no parent");
+        let name = draft.place();
         if exact { name == wanted } else { name.contains(wanted.as_str()) }
     });
     if drafts.is_empty() && import.is_sound() {
