@@ -182,8 +182,8 @@ impl<'n> Steps<'n> {
         let mut steps = Self {
             stable: import.text(canary, "stableService"),
             canary: import.text(canary, "canaryService"),
-            without_services: "without `stableService` and `canaryService` a Rollout splits by the number \
-                               of pods, which cannot be carried over",
+            without_services: "a Rollout without `stableService` and `canaryService` cannot be carried over: its \
+                               versions have no Services of their own",
             most: 100,
             stages: Stages::default(),
             headers: Vec::new(),
@@ -217,6 +217,9 @@ impl<'n> Steps<'n> {
         if !ended {
             let most = steps.most;
             steps.stages.set(time, most);
+        } else if steps.stages.is_empty() {
+            // It ends before it has begun.
+            steps.stages.set(0.0, 0);
         }
         import.done(canary, "a canary");
         steps
@@ -331,10 +334,12 @@ impl<'n> Steps<'n> {
             self.header_route(route, *time, import);
         }
         self.analysis(step, "analysis", WHILE_IT_IS_WATCHED, import);
-        if let Some(entry) = import.entry(step, "setCanaryScale") {
-            import.told(&entry.value);
-            let message = "`setCanaryScale` is about pods and is left out";
-            import.warning(entry.key_span.clone(), message);
+        for field in ["setCanaryScale", "replicaProgressThreshold"] {
+            if let Some(entry) = import.entry(step, field) {
+                import.told(&entry.value);
+                let message = format!("`{field}` is about pods and is left out");
+                import.warning(entry.key_span.clone(), message);
+            }
         }
         import.done(step, "a step");
         ended

@@ -53,8 +53,9 @@ use std::ops::Range;
 use tse_route::config::Severity;
 
 /// What can be imported, for messages.
-const SOURCES: &str = "Gateway API HTTPRoutes and GRPCRoutes, Ingresses with ingress-nginx's canary \
-    annotations, Kong's `canary` plugin and APISIX's `traffic-split`";
+const SOURCES: &str = "Gateway API's HTTPRoute and GRPCRoute, Ingresses with ingress-nginx's canary \
+    annotations, Kong's `canary` plugin, APISIX's `traffic-split` and ApisixRoute, Istio's VirtualService, \
+    Traefik's TraefikService, Argo's Rollout and Flagger's Canary";
 
 /// A text that is to be imported: YAML, perhaps of several documents, or JSON.
 #[derive(Debug)]
@@ -280,10 +281,20 @@ impl Kind {
             "TraefikService" => Self::Traefik,
             "Rollout" if is("argoproj.io") => Self::Argo,
             "Canary" if is("flagger.app") => Self::Flagger,
-            "TLSRoute" | "TCPRoute" | "UDPRoute" | "TrafficSplit" => Self::Refused,
+            "TLSRoute" | "TCPRoute" | "UDPRoute" | "TrafficSplit" | "HTTPProxy" | "Mapping"
+            | "ServiceSplitter" | "MeshHTTPRoute" | "RouteGroup" => Self::Refused,
+            // Of another group than above, as Linkerd's HTTPRoute and Gloo's VirtualService are.
+            "HTTPRoute" | "GRPCRoute" | "VirtualService" => Self::Refused,
+            "IngressRoute" if splits(document) => Self::Refused,
             _ => Self::Unrelated,
         }
     }
+}
+
+/// Whether a route of Traefik's IngressRoute has several services.
+fn splits(document: &Node) -> bool {
+    let routes = document.dig(&["spec", "routes"]).map(Node::elements).unwrap_or_default();
+    routes.iter().any(|route| route.list("services").len() > 1)
 }
 
 /// What was found, by source; routes that belong together become one plugin.
@@ -330,17 +341,14 @@ impl<'n> Found<'n> {
             Kind::Traefik => self.traefik_services.push((file, document)),
             Kind::Refused => {
                 import.told(document);
-                import.lost(
-                    kind.value.span.clone(),
-                    format!("{} {name} cannot be carried over", article(name)),
-                );
+                let group = document.text_of("apiVersion").and_then(|text| text.split_once('/'));
+                let of = group.map(|(group, _)| format!(" of {group}")).unwrap_or_default();
+                let message = format!("{} {name}{of} cannot be carried over", article(name));
+                import.lost(kind.value.span.clone(), message);
             }
             Kind::Unrelated => {
                 import.told(document);
-                let message = format!(
-                    "{} {name} says nothing of traffic splitting and is left out",
-                    article(name)
-                );
+                let message = format!("{} {name} is not read, and is left out", article(name));
                 import.warning(kind.value.span.clone(), message);
             }
         }
