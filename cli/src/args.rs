@@ -174,7 +174,7 @@ pub(crate) struct SimulateArgs {
     tse-route import apisix.yaml --name shop-split | tse-route check -\n\n\
     Exit codes: 0 translated; 1 something cannot be carried over; 2 wrong usage, or a file that cannot be read.")]
 pub(crate) struct ImportArgs {
-    /// Files to translate; `-` is the standard input
+    /// Files and folders to translate; `-` is the standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// What to print

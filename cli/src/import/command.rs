@@ -3,13 +3,16 @@
 use super::{Form, Imported, Options, Text, translate};
 use crate::Failure;
 use crate::args::ImportArgs;
+use crate::files::folders;
 use crate::output::{self, Format};
 use crate::source::Source;
+use tse_route::config::quote;
 
 pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
+    check_options(args).map_err(Failure::Usage)?;
     let mut texts = Vec::new();
-    for name in &args.files {
-        texts.push(Text(Source::read(name).map_err(Failure::Usage)?));
+    for name in folders::files(&args.files).map_err(Failure::Usage)? {
+        texts.push(Text(Source::read(&name).map_err(Failure::Usage)?));
     }
     let options = Options {
         lossy: args.lossy,
@@ -48,6 +51,32 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
         Format::Json => output::json(&imported.json(form).map_err(Failure::Usage)?),
         Format::Human => output::text(imported.yaml(form).map_err(Failure::Usage)?.as_bytes()),
     }
+}
+
+/// What is wrong with options, before anything goes by them.
+fn check_options(args: &ImportArgs) -> Result<(), String> {
+    const PARTS: [&str; 4] = ["{service}", "{namespace}", "{port}", "{subset}"];
+    if let Some(template) = &args.upstream {
+        let rest = PARTS.iter().fold(template.clone(), |rest, part| rest.replace(part, ""));
+        if rest.contains(['{', '}']) || !PARTS.iter().any(|part| template.contains(part)) {
+            return Err(format!(
+                "--upstream: found {}; accepted is a text with {} in it",
+                quote(template),
+                PARTS.join(", ")
+            ));
+        }
+    }
+    if let Some(start) = &args.start {
+        let format = &time::format_description::well_known::Rfc3339;
+        if start.parse::<u64>().is_err() && time::OffsetDateTime::parse(start, format).is_err() {
+            return Err(format!(
+                "--start: found {}; accepted is RFC 3339, as in `2026-03-01T09:00:00Z`, or seconds \
+                 since 1970",
+                quote(start)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a plan as `release` will.

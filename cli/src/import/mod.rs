@@ -178,7 +178,12 @@ fn translate(texts: &[Text], options: &Options) -> Translated {
     choose(&mut drafts, &mut import);
     if drafts.is_empty() && import.is_sound() {
         import.file = 0;
-        import.error(0..0, format!("nothing to import; accepted are {SOURCES}"));
+        let is_ours = |(nodes, _): &(Vec<Node>, _)| nodes.iter().any(is_a_configuration);
+        let message = match documents.iter().any(is_ours) {
+            true => "nothing to import: this is a configuration of tse-route already".to_owned(),
+            false => format!("nothing to import; accepted are {SOURCES}"),
+        };
+        import.error(0..0, message);
     }
     if let (Some(name), [draft]) = (&options.name, drafts.as_mut_slice()) {
         draft.name.clone_from(name);
@@ -206,6 +211,12 @@ fn choose(drafts: &mut Vec<Draft>, import: &mut Import) {
             format!("nothing is for the parent {quoted}; accepted is one of: {}", names.join("; ")),
         );
     }
+}
+
+/// Whether a document is what an import makes.
+fn is_a_configuration(document: &Node) -> bool {
+    document.text_of("plugin") == Some("tse-route")
+        || document.list("rules").iter().any(|rule| !rule.list("upstream").is_empty())
 }
 
 /// What kind of foreign document this is, if `import` reads it; for hints.

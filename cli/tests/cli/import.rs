@@ -163,6 +163,43 @@ fn what_is_no_plan_is_said() {
     assert!(chosen.code == 0 && chosen.stdout.contains("release: b-1"), "{}", chosen.stderr);
 }
 
+/// Options that would only be found wrong in what they lead to, or nowhere.
+#[test]
+fn wrong_options_are_said() {
+    let route = "kind: HTTPRoute\nmetadata: {name: shop}\nspec: {rules: [{backendRefs: [{name: a, port: 80}]}]}\n";
+    for (option, value, message) in [
+        ("--upstream", "{svc}", "accepted is a text with {service}, {namespace}"),
+        ("--upstream", "canary", "accepted is a text with {service}, {namespace}"),
+        ("--upstream", "{service", "accepted is a text with {service}, {namespace}"),
+        ("--start", "tomorrow", "accepted is RFC 3339"),
+    ] {
+        let done = run(&["import", "-", option, value], route);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{option} {value}");
+        assert!(done.stderr.contains(message), "{}", done.stderr);
+    }
+    let ours = "rules: [{upstream: [{name: a}]}]\n";
+    let done = run(&["import", "-"], ours);
+    assert!(done.code == 1 && done.stderr.contains("a configuration of tse-route already"));
+}
+
+/// A folder stands for the files in it.
+#[test]
+fn folders_are_imported() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("import-folder");
+    std::fs::create_dir_all(folder.join("below")).expect("folders");
+    let route = |name: &str| {
+        format!(
+            "kind: HTTPRoute\nmetadata: {{name: {name}}}\nspec: {{hostnames: [{name}.example], rules: [{{backendRefs: [{{name: {name}, port: 80}}]}}]}}\n"
+        )
+    };
+    std::fs::write(folder.join("a.yaml"), route("a")).expect("a file");
+    std::fs::write(folder.join("below/b.yml"), route("b")).expect("a file");
+    std::fs::write(folder.join("notes.txt"), "nothing").expect("a file");
+    let done = run(&["import", text(&folder), "--format", "config"], "");
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.contains("a.default.80.svc") && done.stdout.contains("b.default.80.svc"));
+}
+
 fn remark(remark: &Remark) -> String {
     let severity = match remark.severity {
         Severity::Error => "error",
