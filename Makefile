@@ -116,6 +116,20 @@ $(MANIFESTS)/.installed: tests/examples/manifests/package-lock.json
 
 .PHONY: test-python
 test-python: wasm $(VENV)/.installed $(MANIFESTS)/.installed ## The built filter in the real Envoy, and the files that ship with it
+# The schema of SARIF 2.1.0, which a package of npm has.
+SARIF_PACKAGE := @microsoft/jest-sarif@1.0.0-beta.0
+SARIF_SHA256 := 748e2c3d1a842e7bb258416685c7ea3a0da40005b72267b2052c2856d48ad102
+SARIF := target/sarif/package/package.json
+
+$(SARIF):
+	@tests/require.sh npm
+	@mkdir -p target/sarif
+	cd target/sarif && npm pack --silent $(SARIF_PACKAGE) >/dev/null && \
+	  echo "$(SARIF_SHA256)  microsoft-jest-sarif-1.0.0-beta.0.tgz" | sha256sum --quiet --check && \
+	  tar -xzmf microsoft-jest-sarif-1.0.0-beta.0.tgz
+
+.PHONY: test-python
+test-python: wasm $(VENV)/.installed $(SARIF) ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
 	cargo build --quiet --package tse-route-cli
 	$(PYTHON) -m pytest tests

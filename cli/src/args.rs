@@ -169,11 +169,12 @@ pub(crate) struct SimulateArgs {
     tse-route import httproute.yaml > plugin.yaml\n  \
     kubectl get gateway,httproute -A -o yaml | tse-route import - --parent shop/gateway\n  \
     tse-route import httproute.yaml --format envoy > envoy.yaml\n  \
+    tse-route import rollout.yaml --format plan > plan.yaml\n  \
     kubectl get ingress -n shop -o yaml | tse-route import - --lossy\n  \
     tse-route import apisix.yaml --name shop-split | tse-route check -\n\n\
     Exit codes: 0 translated; 1 something cannot be carried over; 2 wrong usage, or a file that cannot be read.")]
 pub(crate) struct ImportArgs {
-    /// Files to translate; `-` is the standard input
+    /// Files and folders to translate; `-` is the standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// What to print
@@ -189,6 +190,10 @@ pub(crate) struct ImportArgs {
     /// part of such a name
     #[arg(long, value_name = "NAME")]
     pub parent: Option<String>,
+    /// Leave the steps of a Rollout or a Canary to a release plan, which `--format plan` prints: the rule
+    /// has no ramp, and the canary gets nothing yet
+    #[arg(long)]
+    pub release: bool,
     /// When ramps start whose source does not say it: RFC 3339, or seconds since 1970
     #[arg(long, value_name = "TIME")]
     pub start: Option<String>,

@@ -200,10 +200,14 @@ describe("the examples", { concurrency: 2 }, () => {
   onPage("are free of faults, each with a request that a rule takes", async (page) => {
     const names = await page.locator("#example option").evaluateAll((all) => all.map((one) => one.value).filter(Boolean));
     assert.equal(names.length, 10);
+    // A ramp that is over is worth a word, and when this one is, the calendar decides.
+    const kong = readFileSync(join(ROOT, "examples/canary/kong.yaml"), "utf8");
+    const [, start] = /start: "(.*?)"/.exec(kong);
+    const minutes = [...kong.matchAll(/after: (\d+)m/g)].map((match) => Number(match[1]));
+    const isOver = Date.now() >= Date.parse(start) + Math.max(...minutes) * 60_000;
     for (const name of names) {
       await page.selectOption("#example", name);
-      // The ramp of Kong's example is over.
-      await until(page, "#verdict", name === "kong" ? "1 warning" : "No faults.");
+      await until(page, "#verdict", name === "kong" && isOver ? "1 warning" : "No faults.");
       if (!["kong", "envoy"].includes(name)) await until(page, outcome, /decides/);
     }
   });

@@ -2,16 +2,14 @@
 
 mod github;
 mod sarif;
-mod walk;
 
 use super::Failure;
 use super::args::CheckArgs;
 use super::diagnostic::Diagnostic;
-use super::files::File;
+use super::files::{File, folders};
 use super::output::{self, BAD, CheckFormat, DOUBTFUL, GOOD, styled};
 use super::source::Source;
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// What was found in one file.
 struct Checked {
@@ -24,7 +22,7 @@ struct Checked {
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let mut files = Vec::new();
     let mut unrelated = 0;
-    for name in names(args)? {
+    for name in folders::files(&args.files).map_err(Failure::Usage)? {
         let file = File::read(&name).map_err(Failure::Usage)?;
         if args.ignore_unrelated && !file.is_related {
             unrelated += 1;
@@ -60,25 +58,6 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
     let fails = errors > 0 || (args.strict && warnings > 0);
     if fails { Err(Failure::Faults) } else { Ok(()) }
-}
-
-/// The files that the arguments name, and those of the folders.
-fn names(args: &CheckArgs) -> Result<Vec<String>, Failure> {
-    let mut names = Vec::new();
-    for name in &args.files {
-        let path = Path::new(name);
-        if name == "-" || !path.is_dir() {
-            names.push(name.clone());
-            continue;
-        }
-        let found = walk::files(path).map_err(Failure::Usage)?;
-        if found.is_empty() {
-            let message = format!("{name}: no file in it ends in .yaml, .yml or .json");
-            return Err(Failure::Usage(message));
-        }
-        names.extend(found);
-    }
-    Ok(names)
 }
 
 fn summary(files: &[Checked], errors: usize, warnings: usize) -> Value {

@@ -3,6 +3,7 @@
 mod advice;
 mod environment;
 mod envoy;
+pub(crate) mod folders;
 mod kong;
 mod kubernetes;
 mod subject;
@@ -65,7 +66,11 @@ impl File {
             found.document(document, several);
         }
         let is_related = match broken {
-            true => is_plugin(&source.text) || documents.iter().any(has_rules),
+            true => {
+                is_plugin(&source.text)
+                    || reads_like_rules(&source.text)
+                    || documents.iter().any(has_rules)
+            }
             false => found.is_related(),
         };
         if documents.is_empty() && !broken {
@@ -101,6 +106,15 @@ fn has_rules(document: &Node) -> bool {
             .any(|name| rule.get(name).is_some())
     };
     document.list("rules").iter().any(is_rule)
+}
+
+/// Whether a text that cannot be read may be a configuration by itself.
+fn reads_like_rules(text: &str) -> bool {
+    let begins = |name: &str| {
+        text.lines().any(|line| line.trim_start_matches(['{', ' ', '"']).starts_with(name))
+    };
+    let at_top = text.lines().any(|line| line.starts_with("rules:")) || text.contains("\"rules\"");
+    at_top && text.contains("upstream") && !begins("kind") && !begins("apiVersion")
 }
 
 /// The first document that `import` reads, and what it is.

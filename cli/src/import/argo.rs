@@ -1,7 +1,8 @@
-//! Argo Rollouts: the steps of a canary.
+//! Argo Rollouts: the steps of a canary, and the switch of a blue-green deployment.
 
 use super::draft::{Draft, Item, Otherwise, Rule, Upstream};
 use super::kubernetes::{self, Backend};
+use super::plan::{self, Analysis, Move, Plan};
 use super::progressive::{self, Stages};
 use super::reading::{Import, head};
 use super::text_match::TextMatch;
@@ -20,6 +21,8 @@ const OF_THE_PODS: &[&str] = &[
     "progressDeadlineSeconds",
     "progressDeadlineAbort",
     "restartAt",
+    // How many runs of analyses are kept.
+    "analysis",
 ];
 
 /// What of a canary is about pods and not about requests.
@@ -37,6 +40,18 @@ const OF_THE_CANARYS_PODS: &[&str] = &[
     "replicaProgressThreshold",
 ];
 
+/// What of a blue-green deployment is about pods and not about requests.
+const OF_THE_COLOURS: &[&str] = &[
+    "previewReplicaCount",
+    "antiAffinity",
+    "maxUnavailable",
+    "previewMetadata",
+    "activeMetadata",
+    "scaleDownDelaySeconds",
+    "scaleDownDelayRevisionLimit",
+    "abortScaleDownDelaySeconds",
+];
+
 /// The gateways that a Rollout may drive, whose part the filter has now.
 const GATEWAYS: &[&str] = &[
     "istio",
@@ -51,6 +66,10 @@ const GATEWAYS: &[&str] = &[
     "managedRoutes",
 ];
 
+/// What a plan has in the place of an analysis.
+const WHILE_IT_IS_WATCHED: &str = "the plan's own `analysis` compares the canary with stable";
+const BEFORE_IT_IS_WATCHED: &str = "what has to hold before the switch is the plan's `verify`";
+
 /// Imports one Rollout; none where it cannot be carried over.
 pub(super) fn import(node: &Node, import: &mut Import) -> Option<Draft> {
     let metadata = kubernetes::manifest(node, import);
@@ -58,51 +77,69 @@ pub(super) fn import(node: &Node, import: &mut Import) -> Option<Draft> {
     let spec = import.object(node, "spec")?;
     import.skip(spec, OF_THE_PODS);
     let strategy = import.object(spec, "strategy");
-    let canary = strategy.and_then(|strategy| import.object(strategy, "canary"));
-    let steps = canary.map(|canary| Plan::read(canary, import));
+    let mut chosen = None;
     if let Some(strategy) = strategy {
+        let canary = import.object(strategy, "canary");
+        let blue_green = if canary.is_none() { import.object(strategy, "blueGreen") } else { None };
+        chosen = match (canary, blue_green) {
+            (Some(canary), _) => Some((canary, Steps::of_a_canary(canary, import))),
+            (None, Some(colours)) => Some((colours, Steps::of_colours(colours, import))),
+            (None, None) => None,
+        };
         import.done(strategy, "a Rollout's strategy");
     }
     import.done(spec, "a Rollout");
-    let (Some(canary), Some(plan)) = (canary, steps) else {
-        import.lost(head(spec), "a Rollout without `strategy.canary` cannot be carried over");
+    let Some((at, steps)) = chosen else {
+        let message =
+            "a Rollout without `strategy.canary` and `strategy.blueGreen` cannot be carried over";
+        import.lost(head(spec), message);
         return None;
     };
-    let (Some(stable_service), Some(canary_service)) = (plan.stable, plan.canary) else {
-        let message = "without `stableService` and `canaryService` a Rollout splits by the number of \
-                       pods, which cannot be carried over";
-        import.lost(head(canary), message);
+    let (Some(stable), Some(canary)) = (steps.stable, steps.canary) else {
+        import.lost(head(at), steps.without_services);
         return None;
     };
     let mut upstream = |service: &str| {
         let namespace = metadata.namespace;
-        Backend { service, namespace, port: None, subset: None }.upstream(canary, import)
+        Backend { service, namespace, port: None, subset: None }.upstream(at, import)
     };
-    let (stable, canary_name) = (upstream(stable_service)?, upstream(canary_service)?);
-    let start = progressive::start(canary, import)?;
+    let (stable, canary) = (upstream(stable)?, upstream(canary)?);
+    let start = if import.options.release { None } else { Some(progressive::start(at, import)?) };
     let upstreams = vec![
-        Upstream::new(Some(stable.clone()), plan.most),
-        Upstream::new(Some(canary_name.clone()), 0),
+        Upstream::new(Some(stable.clone()), steps.most),
+        Upstream::new(Some(canary.clone()), 0),
     ];
     let rule = |name: String, items: Vec<Item>, stages: &Stages| Rule {
         name: Some(name),
         items,
         upstreams: upstreams.clone(),
-        delivery: vec![("rollout", stages.rollout(&start, &canary_name))],
+        delivery: start.iter().map(|start| ("rollout", stages.rollout(start, &canary))).collect(),
         file: import.file,
-        span: head(canary),
+        span: head(at),
         ..Rule::default()
     };
     let label = metadata.label();
-    let mut rules: Vec<Rule> = plan
+    let mut rules: Vec<Rule> = steps
         .headers
         .iter()
         .map(|route| {
-            let stages = plan.stages.with_all(route.from, route.to, plan.most);
+            let stages = steps.stages.with_all(route.from, route.to, steps.most);
             rule(format!("{label} {}", route.name), route.items.clone(), &stages)
         })
         .collect();
-    rules.push(rule(label.clone(), Vec::new(), &plan.stages));
+    rules.push(rule(label.clone(), Vec::new(), &steps.stages));
+    let plan = import.options.release.then(|| {
+        let mut plan = Plan {
+            stable: stable.clone(),
+            canary,
+            watch: if steps.is_analysed { None } else { Some(0.0) },
+            analysis: steps.is_analysed.then(Analysis::default),
+            ..Plan::default()
+        };
+        plan.take(steps.moves, steps.most, import);
+        import.warning(head(at), plan::STAYS);
+        plan
+    });
     Some(Draft {
         name: metadata.name.to_owned(),
         namespace: metadata.given_namespace.map(str::to_owned),
@@ -110,20 +147,26 @@ pub(super) fn import(node: &Node, import: &mut Import) -> Option<Draft> {
         otherwise: Otherwise::Upstream(stable),
         names_of_an_ingress: true,
         rules,
+        plan,
         file: import.file,
-        span: head(canary),
+        span: head(at),
         ..Draft::default()
     })
 }
 
-/// The steps by the clock.
-struct Plan<'n> {
+/// The steps, by the clock and as they are.
+struct Steps<'n> {
     stable: Option<&'n str>,
     canary: Option<&'n str>,
+    /// What is wrong where one of them is missing.
+    without_services: &'static str,
     /// What weights are shares of.
     most: u64,
     stages: Stages,
     headers: Vec<HeaderRoute>,
+    moves: Vec<Move>,
+    /// Whether an analysis judges the new version.
+    is_analysed: bool,
 }
 
 /// Requests that are sent to the canary for a while.
@@ -134,20 +177,24 @@ struct HeaderRoute {
     to: Option<f64>,
 }
 
-impl<'n> Plan<'n> {
-    fn read(canary: &'n Node, import: &mut Import) -> Self {
-        let mut plan = Self {
+impl<'n> Steps<'n> {
+    fn of_a_canary(canary: &'n Node, import: &mut Import) -> Self {
+        let mut steps = Self {
             stable: import.text(canary, "stableService"),
             canary: import.text(canary, "canaryService"),
+            without_services: "a Rollout without `stableService` and `canaryService` cannot be carried over: its \
+                               versions have no Services of their own",
             most: 100,
             stages: Stages::default(),
             headers: Vec::new(),
+            moves: Vec::new(),
+            is_analysed: false,
         };
         import.skip(canary, OF_THE_CANARYS_PODS);
         match import.object(canary, "trafficRouting") {
             Some(routing) => {
                 import.skip(routing, GATEWAYS);
-                plan.most =
+                steps.most =
                     import.whole(routing, "maxTrafficWeight", 1_000_000).unwrap_or(100).max(1);
                 import.done(routing, "`trafficRouting`");
             }
@@ -157,12 +204,7 @@ impl<'n> Plan<'n> {
                 import.warning(head(canary), message);
             }
         }
-        if let Some(entry) = import.entry(canary, "analysis") {
-            import.told(&entry.value);
-            let message =
-                "`analysis` cannot be carried over; `circuit_breaker` is the closest there is";
-            import.lost(entry.key_span.clone(), message);
-        }
+        steps.analysis(canary, "analysis", WHILE_IT_IS_WATCHED, import);
         let mut time = 0.0;
         let mut ended = false;
         for step in import.objects(canary, "steps") {
@@ -170,20 +212,85 @@ impl<'n> Plan<'n> {
                 import.told(step);
                 continue;
             }
-            ended = plan.step(step, &mut time, import);
+            ended = steps.step(step, &mut time, import);
         }
         if !ended {
-            let most = plan.most;
-            plan.stages.set(time, most);
+            let most = steps.most;
+            steps.stages.set(time, most);
+        } else if steps.stages.is_empty() {
+            // It ends before it has begun.
+            steps.stages.set(0.0, 0);
         }
         import.done(canary, "a canary");
-        plan
+        steps
+    }
+
+    /// Everything at once, from the active service to the one for previews.
+    fn of_colours(colours: &'n Node, import: &mut Import) -> Self {
+        let mut steps = Self {
+            stable: import.text(colours, "activeService"),
+            canary: import.text(colours, "previewService"),
+            without_services: "without `activeService` and `previewService` one of the versions has no \
+                               Service of its own, which cannot be carried over",
+            most: 100,
+            stages: Stages::default(),
+            headers: Vec::new(),
+            moves: Vec::new(),
+            is_analysed: false,
+        };
+        import.skip(colours, OF_THE_COLOURS);
+        let by_itself = import.flag(colours, "autoPromotionEnabled").unwrap_or(true);
+        let seconds = import.whole(colours, "autoPromotionSeconds", u64::from(u32::MAX));
+        let mut seconds = seconds.unwrap_or(0) as f64;
+        if !by_itself {
+            if seconds > 0.0 {
+                let message =
+                    "`autoPromotionSeconds` does not count with `autoPromotionEnabled: false`";
+                import.warning(head(colours), message);
+            }
+            seconds = 0.0;
+            let message = "a person is waited for before the switch: here it is made at `--start`";
+            let message = if import.options.release { plan::BY_HAND } else { message };
+            import.warning(head(colours), message);
+        }
+        steps.analysis(colours, "prePromotionAnalysis", BEFORE_IT_IS_WATCHED, import);
+        steps.analysis(colours, "postPromotionAnalysis", WHILE_IT_IS_WATCHED, import);
+        steps.moves.push(Move::Wait(seconds, head(colours)));
+        steps.stages.set(seconds, steps.most);
+        import.done(colours, "a blue-green deployment");
+        steps
+    }
+
+    /// Names an analysis, which is made of queries.
+    fn analysis(&mut self, owner: &Node, field: &str, instead: &str, import: &mut Import) {
+        let Some(entry) = import.entry(owner, field) else { return };
+        import.told(&entry.value);
+        let templates = entry.value.list("templates").iter();
+        let names: Vec<&str> = templates
+            .filter_map(|node| {
+                node.text_of("templateName").or_else(|| node.text_of("clusterTemplateName"))
+            })
+            .collect();
+        let names = match names.as_slice() {
+            [] => String::new(),
+            names => format!(" ({})", names.join(", ")),
+        };
+        let instead = if import.options.release {
+            instead
+        } else {
+            "`circuit_breaker` is the closest there is"
+        };
+        let message = format!("`{field}`{names} cannot be carried over; {instead}");
+        import.lost(entry.key_span.clone(), message);
+        // What was judged stays judged, by the plan's own means.
+        self.is_analysed = true;
     }
 
     /// Takes one step; whether it is the last that the clock can take.
     fn step(&mut self, step: &Node, time: &mut f64, import: &mut Import) -> bool {
         if let Some(weight) = import.whole(step, "setWeight", self.most) {
             self.stages.set(*time, weight);
+            self.moves.push(Move::Weight(weight, head(step)));
         }
         // `pause: {}` and `pause:` are the same.
         let is_pause = step.entry("pause").is_some();
@@ -193,7 +300,10 @@ impl<'n> Plan<'n> {
             let length = pause.and_then(|pause| import.text_or_number(pause, "duration"));
             let seconds = length.as_deref().map(progressive::duration);
             match seconds {
-                Some(Some(seconds)) => *time += seconds,
+                Some(Some(seconds)) => {
+                    *time += seconds;
+                    self.moves.push(Move::Wait(seconds, head(step)));
+                }
                 Some(None) => {
                     let text = quote(length.as_deref().unwrap_or_default());
                     let message = format!(
@@ -201,6 +311,7 @@ impl<'n> Plan<'n> {
                     );
                     import.error(head(step), message);
                 }
+                None if import.options.release => self.moves.push(Move::Approval(head(step))),
                 None => {
                     let message = "a pause without an end waits for a person, which cannot be carried \
                                    over: the ramp stays where it is";
@@ -212,13 +323,23 @@ impl<'n> Plan<'n> {
                 import.done(pause, "a pause");
             }
         }
-        if let Some(route) = import.object(step, "setHeaderRoute") {
+        if import.options.release
+            && let Some(entry) = import.entry(step, "setHeaderRoute")
+        {
+            import.told(&entry.value);
+            let message = "`setHeaderRoute` cannot be carried over: a release changes the weights of one \
+                           rule, and these requests need another";
+            import.lost(entry.key_span.clone(), message);
+        } else if let Some(route) = import.object(step, "setHeaderRoute") {
             self.header_route(route, *time, import);
         }
-        if let Some(entry) = import.entry(step, "setCanaryScale") {
-            import.told(&entry.value);
-            let message = "`setCanaryScale` is about pods and is left out";
-            import.warning(entry.key_span.clone(), message);
+        self.analysis(step, "analysis", WHILE_IT_IS_WATCHED, import);
+        for field in ["setCanaryScale", "replicaProgressThreshold"] {
+            if let Some(entry) = import.entry(step, field) {
+                import.told(&entry.value);
+                let message = format!("`{field}` is about pods and is left out");
+                import.warning(entry.key_span.clone(), message);
+            }
         }
         import.done(step, "a step");
         ended

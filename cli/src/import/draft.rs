@@ -1,5 +1,6 @@
 //! A configuration in the making.
 
+use super::plan::Plan;
 use super::reading::Import;
 use super::tree::Tree;
 use crate::source::Span;
@@ -26,6 +27,8 @@ pub struct Draft {
     pub(super) names_of_an_ingress: bool,
     /// In the order in which they are to be tried.
     pub(super) rules: Vec<Rule>,
+    /// How its only rule gets from the stable upstream to the canary, where a release is to do it.
+    pub(super) plan: Option<Plan>,
     /// Where it comes from.
     pub(super) file: usize,
     pub(super) span: Span,
@@ -194,6 +197,11 @@ impl Draft {
     #[must_use]
     pub fn parent(&self) -> Option<&str> {
         self.parent.as_deref()
+    }
+
+    /// What `--parent` knows it by.
+    pub(super) fn place(&self) -> &str {
+        self.parent().unwrap_or(&self.name)
     }
 
     /// The configuration, as the filter reads it.

@@ -23,6 +23,8 @@ pub enum Form {
     Envoy,
     /// The configuration alone
     Config,
+    /// The plan of a release, for `tse-route release`, with the steps of a Rollout or a Canary
+    Plan,
 }
 
 impl Imported {
@@ -73,6 +75,7 @@ impl Imported {
             Form::Kong => Ok(vec![self.declarative()]),
             Form::Config => Ok(vec![Document::plain(self.only()?.tree())]),
             Form::Envoy => Ok(vec![self.bootstrap(self.only()?)]),
+            Form::Plan => plan(self.only()?).map(|plan| vec![plan]),
         }
     }
 
@@ -81,13 +84,8 @@ impl Imported {
         match self.drafts.as_slice() {
             [draft] => Ok(draft),
             several => {
-                let names: Vec<String> = several
-                    .iter()
-                    .map(|draft| match draft.parent() {
-                        Some(parent) => format!("`{parent}`"),
-                        None => format!("`{}`", draft.name),
-                    })
-                    .collect();
+                let names: Vec<String> =
+                    several.iter().map(|draft| format!("`{}`", draft.place())).collect();
                 Err(format!(
                     "this form has room for one configuration, and there are {}; accepted is \
                      `--parent` with one of {}",
@@ -342,6 +340,18 @@ impl Document {
 /// What has to be looked at before it is used.
 fn comment(edit: &[String]) -> String {
     edit.iter().map(|what| format!("# EDIT: {what}\n")).collect()
+}
+
+/// The plan of a release.
+fn plan(draft: &Draft) -> Result<Document, String> {
+    let (Some(plan), [rule]) = (&draft.plan, draft.rules.as_slice()) else {
+        return Err(format!(
+            "{} has no steps for a release plan; accepted are Argo Rollouts' Rollout and Flagger's Canary",
+            draft.place()
+        ));
+    };
+    let rule = rule.name.as_deref().unwrap_or_default();
+    Ok(Document { comment: comment(&plan.edit()), tree: plan.tree(draft, rule) })
 }
 
 /// A KongPlugin.

@@ -9,6 +9,7 @@ use super::kubernetes::{self, Backend, Metadata, is_bookkeeping};
 use super::pattern::literal;
 use super::reading::{Import, head};
 use crate::source::{Entry, Node, Span};
+use serde_json::{Value, json};
 use std::cmp::Reverse;
 use tse_route::config::{Location, Operator, quote};
 
@@ -89,7 +90,10 @@ pub(super) fn import(ingresses: &[(usize, &Node)], import: &mut Import) -> Optio
                 );
                 import.warning(location.span.clone(), message);
             }
-            canary.check_affinity(&location, &mains, import);
+            let hash = canary.affinity(&location, &mains, import);
+            for rule in rules.iter_mut().filter(|rule| rule.upstreams.len() > 1) {
+                rule.delivery.extend(hash.iter().cloned());
+            }
             services.extend(
                 served.into_iter().filter(|name| !services.contains(name)).collect::<Vec<_>>(),
             );
@@ -148,10 +152,66 @@ fn check_annotations(ingress: &Node, import: &mut Import) {
 /// An Ingress that is no canary.
 struct Main {
     locations: Vec<Written>,
-    affinity: Option<Span>,
+    affinity: Option<Affinity>,
     file: usize,
     /// Whether its hosts' paths are patterns.
     patterns: bool,
+}
+
+/// A cookie that keeps a client with a pod, and so with the canary or away from it.
+#[derive(Default)]
+struct Affinity {
+    /// Where it is asked for; without this the rest does not count.
+    span: Option<Span>,
+    name: Option<String>,
+    path: Option<String>,
+    secure: bool,
+    /// What the filter's cookie cannot be, and where it is said.
+    lost: Vec<(Span, String)>,
+}
+
+impl Affinity {
+    /// Reads one of its annotations; whether it is one.
+    fn read(&mut self, entry: &Entry, name: &str, value: &str) -> bool {
+        let given = Some(value.to_owned()).filter(|value| !value.is_empty());
+        match name {
+            // There is no other kind.
+            "affinity" if value == "cookie" => self.span = Some(entry.key_span.clone()),
+            "session-cookie-name" => self.name = given,
+            "session-cookie-path" => self.path = given,
+            "session-cookie-secure" => self.secure = is_true(value),
+            "session-cookie-samesite" if value.eq_ignore_ascii_case("lax") || value.is_empty() => {}
+            "session-cookie-samesite"
+            | "session-cookie-conditional-samesite-none"
+            | "session-cookie-expires"
+            | "session-cookie-max-age"
+            | "session-cookie-domain" => {
+                let message = format!(
+                    "the annotation `{name}` cannot be carried over: the cookie that the filter issues \
+                     ends with the browser's session, is for one host and has `SameSite=Lax`"
+                );
+                self.lost.push((entry.key_span.clone(), message));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn hash(&self, location: &Written) -> Vec<(&'static str, Value)> {
+        let mut hash = vec![
+            ("hash_on", json!("cookie")),
+            ("hash_on_cookie", json!(self.name.as_deref().unwrap_or("INGRESSCOOKIE"))),
+        ];
+        // Without a path of its own the cookie is for the location's.
+        let path = self.path.as_ref().unwrap_or(&location.path);
+        if path != "/" {
+            hash.push(("hash_on_cookie_path", json!(path)));
+        }
+        if self.secure {
+            hash.push(("hash_on_cookie_secure", json!(true)));
+        }
+        hash
+    }
 }
 
 /// A host, a path and who serves it, as they are written.
@@ -168,10 +228,11 @@ impl Main {
         let metadata = kubernetes::manifest(ingress, import);
         let mut main =
             Self { locations: Vec::new(), affinity: None, file: import.file, patterns: false };
+        let mut affinity = Affinity::default();
         for (entry, name, value) in annotations(ingress, import) {
             match name {
                 "use-regex" => main.patterns |= is_true(value),
-                "affinity" => main.affinity = Some(entry.key_span.clone()),
+                _ if affinity.read(entry, name, value) => {}
                 _ if name.starts_with("canary") => {
                     let message = format!("`{name}` does not count without `canary: \"true\"`");
                     import.warning(entry.key_span.clone(), message);
@@ -187,6 +248,7 @@ impl Main {
                 }
             }
         }
+        main.affinity = affinity.span.is_some().then_some(affinity);
         main.locations = locations(ingress, metadata, import);
         main
     }
@@ -347,25 +409,44 @@ impl Canary {
             .next()
     }
 
-    /// Says what becomes of a main Ingress's session affinity.
-    fn check_affinity(&self, location: &Written, mains: &[Main], import: &mut Import) {
+    /// What a main Ingress's session affinity becomes: what the canary's weight goes by.
+    fn affinity(
+        &self,
+        location: &Written,
+        mains: &[Main],
+        import: &mut Import,
+    ) -> Vec<(&'static str, Value)> {
         let at = |main: &&Main| main.locations.iter().any(|other| other.host == location.host);
+        let mut hash = Vec::new();
         for main in mains.iter().filter(at) {
-            let Some(span) = &main.affinity else { continue };
+            let Some(affinity) = &main.affinity else { continue };
+            let span = affinity.span.clone().unwrap_or_default();
             let file = std::mem::replace(&mut import.file, main.file);
             if self.legacy {
                 let message = "the annotation `affinity` of the main Ingress is not carried over: it \
                                is for the pods behind the service, and the Upstream's matter";
-                import.warning(span.clone(), message);
+                import.warning(span, message);
             } else {
-                let message = "the annotation `affinity` keeps a client with the canary or away from \
-                               it, before any header, and cannot be carried over; `hash_on: cookie` is \
-                               the closest there is, and with `affinity-canary-behavior: legacy` on \
-                               the canary it does not count";
-                import.lost(span.clone(), message);
+                hash = affinity.hash(location);
+                for (span, message) in &affinity.lost {
+                    import.lost(span.clone(), message.clone());
+                }
+                if self.header.is_some() || self.cookie.is_some() {
+                    let message = "the annotation `affinity` keeps a client with the canary or away from \
+                                   it, before any header or cookie of the canary, which cannot be carried \
+                                   over; with `affinity-canary-behavior: legacy` on the canary it does not \
+                                   count";
+                    import.lost(span, message);
+                } else {
+                    let message = "the annotation `affinity` becomes `hash_on: cookie`: ingress-nginx keeps \
+                                   a client where it was first; here those move whose share moves when \
+                                   weights change, and which pod a client gets is the Upstream's matter";
+                    import.warning(span, message);
+                }
             }
             import.file = file;
         }
+        hash
     }
 
     /// The rules of one place, the one that decides first first.

@@ -5,6 +5,7 @@
 use super::Endpoint;
 use super::draft::{Binding, Draft, Item, Rule, Upstream};
 use super::kubernetes::{self, Metadata};
+use super::pattern::literal;
 use super::reading::{Import, head};
 use crate::source::{Entry, Node};
 use serde_json::{Value, json};
@@ -307,6 +308,9 @@ struct Hash {
 
 /// Reads the split by percentage or by the clock; none where it cannot be carried over.
 fn splits(config: &Node, import: &mut Import) -> Option<Splits> {
+    if let Some(splits) = groups(config, import) {
+        return splits;
+    }
     let hashes = hashes(config, import);
     let start = import.number(config, "start").cloned();
     let percentage = import.number(config, "percentage").cloned();
@@ -346,6 +350,48 @@ fn splits(config: &Node, import: &mut Import) -> Option<Splits> {
         }
     };
     Some(Splits { weight, rollout, hashes: hashes? })
+}
+
+/// A split by groups of consumers: all of them, and nobody else, or everybody else. None where the split
+/// goes by something else, and an inner none where it cannot be carried over.
+///
+/// The filter learns of a consumer's groups what the plugin `acl` says of them in a header.
+fn groups(config: &Node, import: &mut Import) -> Option<Option<Splits>> {
+    let hash = config.get("hash")?;
+    let operator = match hash.text() {
+        Some("allow") => Operator::Regex,
+        Some("deny") => Operator::NotRegex,
+        _ => return None,
+    };
+    import.text(config, "hash");
+    for field in ["start", "duration", "steps", "hash_header"] {
+        if config.get(field).is_some_and(|node| !node.is_null()) {
+            import.skip(config, &[field]);
+            let message = format!("`{field}` does not count with `hash: allow` and `deny`");
+            import.warning(head(config), message);
+        }
+    }
+    // What Kong makes of both together, its documentation does not say.
+    if let Some(entry) = import.entry(config, "percentage") {
+        let message = "`percentage` beside `hash: allow` or `deny` cannot be carried over";
+        import.lost(entry.key_span.clone(), message);
+    }
+    let names: Vec<&str> =
+        import.texts(config, "groups").into_iter().filter_map(Node::text).collect();
+    if names.is_empty() {
+        import.error(hash.span.clone(), "`hash: allow` and `deny` need `groups`");
+        return Some(None);
+    }
+    let message = "the groups are read from the header `X-Consumer-Groups`: the plugin `acl` must be on \
+                   the same service or route, without `hide_groups_header`, so that it sets the header \
+                   and no client can";
+    import.warning(hash.span.clone(), message);
+    let names: Vec<String> = names.into_iter().map(literal).collect();
+    // The header lists all groups of the consumer, with a comma and a space between them.
+    let pattern = format!("(?:^|, )(?:{})(?:,|$)", names.join("|"));
+    let items = vec![Item::new(Location::Header, "X-Consumer-Groups", operator, &pattern)];
+    let hashes = vec![Hash { name: "canary", items, delivery: Vec::new() }];
+    Some(Some(Splits { weight: json!(100), rollout: None, hashes }))
 }
 
 /// Kong takes its first step at `start`, a rollout one step after it.
@@ -391,14 +437,9 @@ fn hashes(config: &Node, import: &mut Import) -> Option<Vec<Hash>> {
     let all = |delivery| Some(vec![Hash { name: "canary", items: Vec::new(), delivery }]);
     let hash = import.text(config, "hash").unwrap_or("consumer");
     let hash_header = import.text(config, "hash_header");
-    match hash {
-        // Groups are for `allow` and `deny` only.
-        "allow" | "deny" => import.skip(config, &["groups"]),
-        _ if config.get("groups").is_some() => {
-            import.skip(config, &["groups"]);
-            import.warning(head(config), "`groups` do not count without `hash: allow` or `deny`");
-        }
-        _ => {}
+    if config.get("groups").is_some() {
+        import.skip(config, &["groups"]);
+        import.warning(head(config), "`groups` do not count without `hash: allow` or `deny`");
     }
     match hash {
         "none" => all(Vec::new()),
@@ -424,10 +465,10 @@ fn hashes(config: &Node, import: &mut Import) -> Option<Vec<Hash>> {
         other => {
             let span = config.get("hash").map_or_else(|| head(config), |hash| hash.span.clone());
             let message = format!(
-                "a split by groups of consumers (`hash: {}`) cannot be carried over",
+                "found {}; accepted is one of consumer, ip, header, none, allow and deny",
                 quote(other)
             );
-            import.lost(span, message);
+            import.error(span, message);
             None
         }
     }

@@ -33,6 +33,7 @@ mod istio;
 mod kong_canary;
 mod kubernetes;
 mod pattern;
+mod plan;
 mod progressive;
 mod reading;
 mod text_match;
@@ -52,8 +53,9 @@ use std::ops::Range;
 use tse_route::config::Severity;
 
 /// What can be imported, for messages.
-const SOURCES: &str = "Gateway API HTTPRoutes and GRPCRoutes, Ingresses with ingress-nginx's canary \
-    annotations, Kong's `canary` plugin and APISIX's `traffic-split`";
+const SOURCES: &str = "Gateway API's HTTPRoute and GRPCRoute, Ingresses with ingress-nginx's canary \
+    annotations, Kong's `canary` plugin, APISIX's `traffic-split` and ApisixRoute, Istio's VirtualService, \
+    Traefik's TraefikService, Argo's Rollout and Flagger's Canary";
 
 /// A text that is to be imported: YAML, perhaps of several documents, or JSON.
 #[derive(Debug)]
@@ -76,6 +78,9 @@ pub struct Options {
     pub name: Option<String>,
     /// Of several places that a source decides apart, the ones whose label has this text in it.
     pub parent: Option<String>,
+    /// Steps of a controller are for a release plan, [`Form::Plan`]: the rules are as they are before a
+    /// release, and have no ramp.
+    pub release: bool,
     /// When ramps start whose source does not say it: RFC 3339, or seconds since 1970.
     pub start: Option<String>,
     /// The names of upstreams for Services of Kubernetes, with `{service}`, `{namespace}`, `{port}` and
@@ -173,7 +178,12 @@ fn translate(texts: &[Text], options: &Options) -> Translated {
     choose(&mut drafts, &mut import);
     if drafts.is_empty() && import.is_sound() {
         import.file = 0;
-        import.error(0..0, format!("nothing to import; accepted are {SOURCES}"));
+        let is_ours = |(nodes, _): &(Vec<Node>, _)| nodes.iter().any(is_a_configuration);
+        let message = match documents.iter().any(is_ours) {
+            true => "nothing to import: this is a configuration of tse-route already".to_owned(),
+            false => format!("nothing to import; accepted are {SOURCES}"),
+        };
+        import.error(0..0, message);
     }
     if let (Some(name), [draft]) = (&options.name, drafts.as_mut_slice()) {
         draft.name.clone_from(name);
@@ -187,11 +197,10 @@ fn translate(texts: &[Text], options: &Options) -> Translated {
 /// Leaves the drafts that `--parent` asks for.
 fn choose(drafts: &mut Vec<Draft>, import: &mut Import) {
     let Some(wanted) = &import.options.parent else { return };
-    let names: Vec<String> =
-        drafts.iter().map(|draft| draft.parent().unwrap_or("no parent").to_owned()).collect();
+    let names: Vec<String> = drafts.iter().map(|draft| draft.place().to_owned()).collect();
     let exact = names.iter().any(|name| name == wanted);
     drafts.retain(|draft| {
-        let name = draft.parent().unwrap_or("no parent");
+        let name = draft.place();
         if exact { name == wanted } else { name.contains(wanted.as_str()) }
     });
     if drafts.is_empty() && import.is_sound() {
@@ -202,6 +211,12 @@ fn choose(drafts: &mut Vec<Draft>, import: &mut Import) {
             format!("nothing is for the parent {quoted}; accepted is one of: {}", names.join("; ")),
         );
     }
+}
+
+/// Whether a document is what an import makes.
+fn is_a_configuration(document: &Node) -> bool {
+    document.text_of("plugin") == Some("tse-route")
+        || document.list("rules").iter().any(|rule| !rule.list("upstream").is_empty())
 }
 
 /// What kind of foreign document this is, if `import` reads it; for hints.
@@ -277,10 +292,20 @@ impl Kind {
             "TraefikService" => Self::Traefik,
             "Rollout" if is("argoproj.io") => Self::Argo,
             "Canary" if is("flagger.app") => Self::Flagger,
-            "TLSRoute" | "TCPRoute" | "UDPRoute" | "TrafficSplit" => Self::Refused,
+            "TLSRoute" | "TCPRoute" | "UDPRoute" | "TrafficSplit" | "HTTPProxy" | "Mapping"
+            | "ServiceSplitter" | "MeshHTTPRoute" | "RouteGroup" => Self::Refused,
+            // Of another group than above, as Linkerd's HTTPRoute and Gloo's VirtualService are.
+            "HTTPRoute" | "GRPCRoute" | "VirtualService" => Self::Refused,
+            "IngressRoute" if splits(document) => Self::Refused,
             _ => Self::Unrelated,
         }
     }
+}
+
+/// Whether a route of Traefik's IngressRoute has several services.
+fn splits(document: &Node) -> bool {
+    let routes = document.dig(&["spec", "routes"]).map(Node::elements).unwrap_or_default();
+    routes.iter().any(|route| route.list("services").len() > 1)
 }
 
 /// What was found, by source; routes that belong together become one plugin.
@@ -327,17 +352,14 @@ impl<'n> Found<'n> {
             Kind::Traefik => self.traefik_services.push((file, document)),
             Kind::Refused => {
                 import.told(document);
-                import.lost(
-                    kind.value.span.clone(),
-                    format!("{} {name} cannot be carried over", article(name)),
-                );
+                let group = document.text_of("apiVersion").and_then(|text| text.split_once('/'));
+                let of = group.map(|(group, _)| format!(" of {group}")).unwrap_or_default();
+                let message = format!("{} {name}{of} cannot be carried over", article(name));
+                import.lost(kind.value.span.clone(), message);
             }
             Kind::Unrelated => {
                 import.told(document);
-                let message = format!(
-                    "{} {name} says nothing of traffic splitting and is left out",
-                    article(name)
-                );
+                let message = format!("{} {name} is not read, and is left out", article(name));
                 import.warning(kind.value.span.clone(), message);
             }
         }

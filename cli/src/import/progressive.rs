@@ -36,6 +36,11 @@ impl Stages {
         }
     }
 
+    /// Whether nothing is set.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The weight at a time.
     pub(super) fn at(&self, time: f64) -> u64 {
         self.0.iter().rev().find(|(after, _)| *after <= time).map_or(0, |(_, weight)| *weight)

@@ -28,4 +28,5 @@ mod trial;
 mod trouble;
 
 pub(crate) use commands::{run_command, weights_behind};
+pub(crate) use plan::read as read_plan;
 pub use trial::{Ruling, Trial};

@@ -190,7 +190,10 @@ impl Reader {
                 }
                 (None, Some(name)) => *key = Some((name.to_owned(), node.span)),
                 (None, None) => {
-                    let message = "a list or an object as a key; accepted is a text".to_owned();
+                    // `{{ .Values.name }}` is an object in an object for YAML.
+                    let message = "a list or an object as a key; accepted is a text, and of a template \
+                                   what it renders";
+                    let message = message.to_owned();
                     return Err(SyntaxFault { span: node.span, message });
                 }
             },

@@ -108,6 +108,24 @@ fn the_examples_of_the_help_pass_here() {
     }
 }
 
+/// A file that cannot be read, and reads like a configuration, is none of those that are left out.
+#[test]
+fn what_is_broken_is_not_left_out() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken-or-unrelated");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (text, is_left_out) in [
+        ("rules:\n- weight: 5\n   upstream: [{name: a}]\n", false),
+        ("{\"rules\": [{\"upstream\": [{\"name\": \"a\"}]]}\n", false),
+        ("kind: Role\nrules:\n- verbs: [get\nupstream: x\n", true),
+        ("groups:\n- rules: [\n", true),
+    ] {
+        let file = folder.join("file.yaml");
+        std::fs::write(&file, text).expect("a file");
+        let done = run(&["check", "--ignore-unrelated", file.to_str().expect("a name")], "");
+        assert_eq!(done.code == 0, is_left_out, "{text}\n{}{}", done.stdout, done.stderr);
+    }
+}
+
 /// What the schema of SARIF 2.1.0 requires of the parts that are written, and what it forbids.
 #[test]
 fn sarif_is_sound() {

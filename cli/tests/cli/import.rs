@@ -64,7 +64,11 @@ fn what_is_lost_is_named() {
         let (head, rest) = case.split_once('\n').expect("a name");
         let (name, flags) = head.split_once(' ').unwrap_or((head, ""));
         let (text, expected) = rest.rsplit_once("---\n").expect("a line of dashes");
-        let options = Options { lossy: flags.contains("--lossy"), ..Options::default() };
+        let options = Options {
+            lossy: flags.contains("--lossy"),
+            release: flags.contains("--release"),
+            ..Options::default()
+        };
         let imported = import::import(&[Text::new(name, text)], &options);
         let found: Vec<String> = imported.remarks.iter().map(remark).collect();
         let expected: Vec<&str> = expected.lines().filter(|line| !line.is_empty()).collect();
@@ -81,6 +85,119 @@ fn what_is_lost_is_named() {
     }
     assert!(files >= 23, "{files} files");
     assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+/// `import-plans.txt` has, for each file, `=== name` and flags, its text with where the expectation comes
+/// from, a line of dashes, and the plan. `release` reads each of them, and finds its rule with its
+/// upstreams in what `--release` prints.
+#[test]
+fn steps_become_plans() {
+    let table = std::fs::read_to_string(place("import-plans.txt")).expect("the table");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plans");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut wrong = String::new();
+    let mut plans = 0;
+    for case in table.split("=== ").skip(1) {
+        plans += 1;
+        let (head, rest) = case.split_once('\n').expect("a name");
+        let (name, flags) = head.split_once(' ').unwrap_or((head, ""));
+        let (source, expected) = rest.rsplit_once("---\n").expect("a line of dashes");
+        let import = |more: &[&'static str]| {
+            let flags = flags.split(' ').filter(|flag| !flag.is_empty());
+            let arguments: Vec<&str> = ["import", "-", "--upstream", "{service}"]
+                .into_iter()
+                .chain(flags)
+                .chain(more.iter().copied())
+                .collect();
+            let done = run(&arguments, source);
+            assert_eq!(done.code, 0, "{name}: {}", done.stderr);
+            done.stdout
+        };
+        let printed = import(&["--format", "plan"]);
+        if printed != expected {
+            wrong.push_str(&format!("=== {head}\n{printed}"));
+        }
+        let plan = folder.join(name);
+        std::fs::write(&plan, &printed).expect("the plan is written");
+        let shown = run(&["release", "plan", text(&plan)], "");
+        assert_eq!(shown.code, 0, "{name}: {}", shown.stderr);
+        let fields: Value =
+            serde_json::from_str(&import(&["--format", "plan", "--output", "json"])).expect("JSON");
+        let field = |name: &str| fields[name].as_str().expect("a text");
+        let rules = folder.join(format!("rules-{name}"));
+        std::fs::write(&rules, import(&["--release"])).expect("the rules are written");
+        let weights = run(&["weights", text(&rules), field("rule"), "--output", "json"], "");
+        assert_eq!(weights.code, 0, "{name}: {}", weights.stderr);
+        let weights = weights.stdout;
+        assert!(
+            weights.contains(field("stable")) && weights.contains(field("canary")),
+            "{weights}"
+        );
+    }
+    assert!(plans >= 6, "{plans} plans");
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// A plan has steps, is one, and is one that `release` accepts.
+#[test]
+fn what_is_no_plan_is_said() {
+    let route = "kind: HTTPRoute\nmetadata: {name: shop}\nspec: {rules: [{backendRefs: [{name: a, port: 80}]}]}\n";
+    let canary = |name: &str, more: &str| {
+        format!(
+            "kind: Canary\nmetadata: {{name: {name}}}\nspec: {{targetRef: {{name: {name}}}, service: {{port: 80}}, {more}}}\n"
+        )
+    };
+    let plain = "analysis: {interval: 1m, stepWeight: 50}";
+    let two = format!("{}---\n{}", canary("a", plain), canary("b", plain));
+    let url = "analysis: {interval: 1m, stepWeight: 50, webhooks: [{url: 'http://${HOST}/'}]}";
+    for (source, code, message) in [
+        (route.to_owned(), 2, "shop has no steps for a release plan"),
+        (two.clone(), 2, "accepted is `--parent` with one of `a`, `b`"),
+        (canary("a", url), 1, "hooks.rollout[0].url: the environment has no HOST"),
+    ] {
+        let done = run(&["import", "-", "--format", "plan"], &source);
+        assert_eq!(done.code, code, "{}", done.stderr);
+        assert!(done.stderr.contains(message) && done.stdout.is_empty(), "{}", done.stderr);
+    }
+    let chosen = run(&["import", "-", "--format", "plan", "--parent", "b"], &two);
+    assert!(chosen.code == 0 && chosen.stdout.contains("release: b-1"), "{}", chosen.stderr);
+}
+
+/// Options that would only be found wrong in what they lead to, or nowhere.
+#[test]
+fn wrong_options_are_said() {
+    let route = "kind: HTTPRoute\nmetadata: {name: shop}\nspec: {rules: [{backendRefs: [{name: a, port: 80}]}]}\n";
+    for (option, value, message) in [
+        ("--upstream", "{svc}", "accepted is a text with {service}, {namespace}"),
+        ("--upstream", "canary", "accepted is a text with {service}, {namespace}"),
+        ("--upstream", "{service", "accepted is a text with {service}, {namespace}"),
+        ("--start", "tomorrow", "accepted is RFC 3339"),
+    ] {
+        let done = run(&["import", "-", option, value], route);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{option} {value}");
+        assert!(done.stderr.contains(message), "{}", done.stderr);
+    }
+    let ours = "rules: [{upstream: [{name: a}]}]\n";
+    let done = run(&["import", "-"], ours);
+    assert!(done.code == 1 && done.stderr.contains("a configuration of tse-route already"));
+}
+
+/// A folder stands for the files in it.
+#[test]
+fn folders_are_imported() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("import-folder");
+    std::fs::create_dir_all(folder.join("below")).expect("folders");
+    let route = |name: &str| {
+        format!(
+            "kind: HTTPRoute\nmetadata: {{name: {name}}}\nspec: {{hostnames: [{name}.example], rules: [{{backendRefs: [{{name: {name}, port: 80}}]}}]}}\n"
+        )
+    };
+    std::fs::write(folder.join("a.yaml"), route("a")).expect("a file");
+    std::fs::write(folder.join("below/b.yml"), route("b")).expect("a file");
+    std::fs::write(folder.join("notes.txt"), "nothing").expect("a file");
+    let done = run(&["import", text(&folder), "--format", "config"], "");
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.contains("a.default.80.svc") && done.stdout.contains("b.default.80.svc"));
 }
 
 fn remark(remark: &Remark) -> String {
@@ -179,6 +296,7 @@ fn an_unknown_field_is_never_dropped_in_silence() {
         let import = |document: &Value, lossy| {
             let options = Options {
                 lossy,
+                release: case["release"] == true,
                 start: Some("1893456000".to_owned()),
                 upstream: case["upstream"].as_str().map(str::to_owned),
                 ..Options::default()
@@ -206,9 +324,9 @@ fn an_unknown_field_is_never_dropped_in_silence() {
                 // Of a gateway's whole configuration only the plugin is wanted, which is said.
                 let is_told =
                     imported.remarks.iter().any(|remark| remark.message.contains("nothing else"));
-                let is_carried = imported
-                    .json(Form::Kong)
-                    .is_ok_and(|json| json.to_string().contains("unheardOf"));
+                let is_carried = [Form::Kong, Form::Plan].into_iter().any(|form| {
+                    imported.json(form).is_ok_and(|json| json.to_string().contains("unheardOf"))
+                });
                 if !is_named && !is_told && !is_carried && imported.is_sound() {
                     wrong.push_str(&format!("{name} {place} {lossy}: {:?}\n", imported.remarks));
                 }
@@ -246,13 +364,14 @@ fn nothing_makes_an_import_panic() {
                 // With less that ends the import early.
                 let options = Options {
                     lossy: true,
+                    release: case["release"] == true,
                     start: Some("0".to_owned()),
                     upstream: case["upstream"].as_str().map(str::to_owned),
                     ..Options::default()
                 };
                 let text = changed.to_string();
                 let imported = import::import(&[Text::new("a.json", &text)], &options);
-                for form in [Form::Kong, Form::Envoy] {
+                for form in [Form::Kong, Form::Envoy, Form::Plan] {
                     let _ = imported.yaml(form);
                 }
             }

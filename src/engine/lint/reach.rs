@@ -48,7 +48,11 @@ pub(super) fn check<'c>(config: &'c Config, table: &Table, at: &mut Cursor<'c>) 
 
 /// Two items of which no request meets both; whether there are any.
 fn contradictions<'c>(rule: &Rule, written: &'c Written, at: &mut Cursor<'c>) -> bool {
-    if rule.any || rule.items.len() > MOST_ITEMS {
+    if rule.items.len() > MOST_ITEMS {
+        return false;
+    }
+    if rule.any {
+        tautologies(rule, written, at);
         return false;
     }
     let mut items: Vec<&Item> = rule.items.iter().collect();
@@ -65,14 +69,34 @@ fn contradictions<'c>(rule: &Rule, written: &'c Written, at: &mut Cursor<'c>) ->
             "contradicts {}: no request meets both, and this rule demands all",
             earlier.path()
         );
-        at.field("condition", |at| {
-            at.field(place.location.word(), |at| match place.index {
-                Some(index) => at.element(index, |at| at.warning(message)),
-                None => at.warning(message),
-            });
-        });
+        place.warn(at, message);
     }
     any
+}
+
+/// Two items of which every request meets one, so that a rule that needs one matches always.
+fn tautologies<'c>(rule: &Rule, written: &'c Written, at: &mut Cursor<'c>) {
+    let mut items: Vec<&Item> = rule.items.iter().collect();
+    items.sort_by_key(|item| item.origin);
+    let opposite = |item: &Item| Item { negated: !item.negated, ..item.clone() };
+    for (index, item) in items.iter().enumerate() {
+        let other = opposite(item);
+        let earlier =
+            items.iter().take(index).find(|earlier| contradict(&opposite(earlier), &other));
+        let places = earlier.and_then(|earlier| {
+            Some((Place::of(written, earlier.origin)?, Place::of(written, item.origin)?))
+        });
+        let Some((earlier, place)) = places else { continue };
+        place.warn(
+            at,
+            format!(
+                "every request meets this or {}, and with `match_type: OR` one is enough: the rule \
+                 always matches; did you mean `AND`?",
+                earlier.path()
+            ),
+        );
+        return;
+    }
 }
 
 /// Where an item is written.
@@ -94,6 +118,16 @@ impl Place {
             before -= count;
         }
         None
+    }
+
+    /// Says something of it, with the cursor at the rule.
+    fn warn(&self, at: &mut Cursor<'_>, message: String) {
+        at.field("condition", |at| {
+            at.field(self.location.word(), |at| match self.index {
+                Some(index) => at.element(index, |at| at.warning(message)),
+                None => at.warning(message),
+            });
+        });
     }
 
     fn path(&self) -> String {

@@ -1,6 +1,6 @@
 //! Upstreams and names that stand more than once.
 
-use crate::config::{Config, Cursor, HashOn, Upstream};
+use crate::config::{Config, Cursor, HashOn, Share, Upstream};
 use hashbrown::HashMap;
 
 /// Checks the rules, with the cursor at their list.
@@ -9,6 +9,14 @@ pub(super) fn check<'c>(config: &'c Config, at: &mut Cursor<'c>) {
     for (index, rule) in config.rules.iter().enumerate() {
         at.element(index, |at| {
             at.field("upstream", |at| same(&rule.upstream.0, at));
+            // Less than all leaves something to the service's own upstream.
+            let is_alone = matches!(rule.upstream.0.as_slice(), [only]
+                if only.weight == Share::whole(rule.weight_total.get()));
+            if is_alone && rule.enabled && rule.hash_on != HashOn::None && rule.rollout.is_none() {
+                at.field("hash_on", |at| {
+                    at.warning("there is one upstream, and nothing to choose by it");
+                });
+            }
             let name = rule.name.as_deref().filter(|name| !name.is_empty());
             let Some(name) = name.filter(|_| rule.enabled && rule.hash_on != HashOn::None) else {
                 return;

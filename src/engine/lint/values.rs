@@ -3,6 +3,8 @@
 use crate::config::{Config, Cursor, Delimiter, Item, Location, Operator, nearest, quote};
 use crate::engine::attribute::Attribute;
 use crate::engine::matches::split_list;
+use crate::engine::parse::query::{Found, find_in_form};
+use std::net::IpAddr;
 
 /// The methods of IANA's registry, and those that caches have for purging.
 const METHODS: &[&str] = &[
@@ -53,9 +55,14 @@ const METHODS: &[&str] = &[
 /// Checks one item, with the cursor at it.
 pub(super) fn check(location: Location, item: &Item, config: &Config, at: &mut Cursor<'_>) {
     let attribute = Attribute::of(location, item);
-    if let (Attribute::Body(Some(_)), Some(key)) = (&attribute, &item.key) {
-        at.field("key", |at| key_of_body(key, at));
+    match (&attribute, &item.key) {
+        (Attribute::Body(Some(_)), Some(key)) => at.field("key", |at| key_of_body(key, at)),
+        (Attribute::Query(_) | Attribute::Cookie(_), Some(key)) => {
+            at.field("key", |at| key_with_value(key, at));
+        }
+        _ => {}
     }
+    one_of_a_list(item, at);
     let when = match item.operator {
         Operator::Ne | Operator::NotIn | Operator::NotContains | Operator::NotRegex => {
             "always holds"
@@ -82,6 +89,28 @@ pub(super) fn check(location: Location, item: &Item, config: &Config, at: &mut C
             None => at.field(field, |at| at.warning(message)),
         }
     }
+}
+
+/// A list that is none, because something else stands between its values.
+fn one_of_a_list(item: &Item, at: &mut Cursor<'_>) {
+    let is_list = matches!(item.operator, Operator::In | Operator::NotIn) && item.listed.is_none();
+    let separates = item.delimiter.unwrap_or(Delimiter::Comma) == Delimiter::Comma;
+    let Some(value) = item.value.as_ref().filter(|_| is_list && separates) else { return };
+    let value = value.0.trim();
+    if value.contains(',') {
+        return;
+    }
+    let other = [(';', ";"), ('\n', "\\n"), (' ', " "), ('|', "")];
+    let Some((_, written)) = other.into_iter().find(|(between, _)| value.contains(*between)) else {
+        return;
+    };
+    let hint = match written {
+        "" => "; did you mean commas?".to_owned(),
+        written => format!("; did you mean `delimiter: \"{written}\"`?"),
+    };
+    at.field("value", |at| {
+        at.warning(format!("one value, because a comma separates those of a list{hint}"));
+    });
 }
 
 /// What an item compares with, and whether that stands in a stored list.
@@ -122,6 +151,20 @@ fn doubt(attribute: &Attribute, operator: Operator, value: &str) -> Option<Doubt
             | Operator::Lt
             | Operator::Le
     );
+    if let Some(plain) = without_typographic_quotes(value) {
+        return Some(Doubt::Strange(format!(
+            "the quotes are a part of it; did you mean {}?",
+            quote(plain)
+        )));
+    }
+    if matches!(operator, Operator::Regex | Operator::NotRegex)
+        && let Some(plain) = without_slashes(value)
+    {
+        return Some(Doubt::Strange(format!(
+            "the slashes around the pattern are a part of it; did you mean {}?",
+            quote(&plain)
+        )));
+    }
     match attribute {
         Attribute::Path if is_text => path(operator, value, is_whole)
             .map(Doubt::Never)
@@ -140,8 +183,81 @@ fn doubt(attribute: &Attribute, operator: Operator, value: &str) -> Option<Doubt
                 quote(value.trim_matches([' ', '\t']))
             )))
         }
+        Attribute::Header(name) if is_whole && name.eq_ignore_ascii_case("cookie") => {
+            Some(Doubt::Strange(
+                "the header has all cookies in one; the location `cookie` has each by its name"
+                    .to_owned(),
+            ))
+        }
+        Attribute::Cookie(_) if is_whole => {
+            let plain = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))?;
+            Some(Doubt::Never(format!(
+                "quotes around a cookie's value are taken off; did you mean {}?",
+                quote(plain)
+            )))
+        }
+        Attribute::Query(_) if is_text => {
+            let plain = decoded(value)?;
+            Some(Doubt::Strange(format!("values arrive decoded; did you mean {}?", quote(&plain))))
+        }
+        Attribute::ClientIp if is_whole => {
+            let block = block_of(value)?;
+            Some(Doubt::Strange(format!(
+                "the address is one of the block {block}, all of which is meant by it"
+            )))
+        }
         _ => None,
     }
+}
+
+/// A text in the quotes that word processors make.
+fn without_typographic_quotes(value: &str) -> Option<&str> {
+    let is_quote = |c: char| "“”„‟«»‘’‚".contains(c);
+    let plain = value.strip_prefix(is_quote)?.strip_suffix(is_quote)?;
+    (!plain.is_empty()).then_some(plain)
+}
+
+/// A pattern in the slashes of JavaScript, sed and the like.
+fn without_slashes(pattern: &str) -> Option<String> {
+    let rest = pattern.strip_prefix('/')?;
+    let (rest, flag) = match rest.strip_suffix("/i") {
+        Some(rest) => (rest, "(?i)"),
+        None => (rest.strip_suffix('/')?, ""),
+    };
+    let is_meant = rest.starts_with('^') || rest.ends_with('$') || rest.contains("\\/");
+    is_meant.then(|| format!("{flag}{}", rest.replace("\\/", "/")))
+}
+
+/// A query's value as it arrives, where it is written as it is sent.
+fn decoded(value: &str) -> Option<String> {
+    if !value.contains('%') {
+        return None;
+    }
+    let form = format!("x={}", value.replace('+', "%2B").replace('&', "%26"));
+    match find_in_form(form.as_bytes(), b"x")? {
+        Found::Decoded(bytes) => String::from_utf8(bytes).ok().filter(|plain| plain != value),
+        Found::AsSent(_) => None,
+    }
+}
+
+/// The block that an address with a length is in, if it is not the first of it.
+fn block_of(value: &str) -> Option<String> {
+    let (address, length) = value.split_once('/')?;
+    let length: u32 = length.parse().ok()?;
+    let first = match address.parse().ok()? {
+        IpAddr::V4(address) => {
+            let rest = 32_u32.checked_sub(length)?;
+            let bits = u32::from(address);
+            IpAddr::V4(bits.checked_shr(rest).map_or(0, |high| high << rest).into())
+        }
+        IpAddr::V6(address) => {
+            let rest = 128_u32.checked_sub(length)?;
+            let bits = u128::from(address);
+            IpAddr::V6(bits.checked_shr(rest).map_or(0, |high| high << rest).into())
+        }
+    };
+    let block = format!("{first}/{length}");
+    (address.parse() != Ok(first)).then_some(block)
 }
 
 fn path(operator: Operator, value: &str, is_whole: bool) -> Option<String> {
@@ -178,10 +294,19 @@ fn path(operator: Operator, value: &str, is_whole: bool) -> Option<String> {
 
 /// A path with another tool's wildcard.
 fn wild_path(operator: Operator, value: &str, is_whole: bool) -> Option<String> {
-    let wild = value.strip_suffix("/*").filter(|_| is_whole || operator == Operator::PathPrefix)?;
-    let wild = if wild.is_empty() { "/" } else { wild };
+    if !is_whole && !matches!(operator, Operator::Prefix | Operator::PathPrefix) {
+        return None;
+    }
+    let wild = value.strip_suffix('*')?;
+    let (better, wild) = match wild.strip_suffix('/') {
+        Some("") => (Operator::PathPrefix, "/"),
+        Some(wild) => (Operator::PathPrefix, wild),
+        None if wild.is_empty() => return None,
+        None => (Operator::Prefix, wild),
+    };
     Some(format!(
-        "`*` stands for itself; did you mean the operator `path_prefix` with {}?",
+        "`*` stands for itself; did you mean the operator `{}` with {}?",
+        better.word(),
         quote(wild)
     ))
 }
@@ -253,6 +378,16 @@ fn method(value: &str) -> Option<Doubt> {
     let near = nearest(&upper, METHODS.iter().copied());
     let hint = near.map(|near| format!("; did you mean {}?", quote(near))).unwrap_or_default();
     Some(Doubt::Strange(format!("{} is no registered method{hint}", quote(value))))
+}
+
+/// A name with more in it than a name.
+fn key_with_value(key: &str, at: &mut Cursor<'_>) {
+    let Some((name, value)) = key.split_once('=') else { return };
+    at.warning(format!(
+        "a name ends before `=`; did you mean the key {} and the value {}?",
+        quote(name.trim_start_matches(['?', '&'])),
+        quote(value)
+    ));
 }
 
 /// A key in the notation of another tool.

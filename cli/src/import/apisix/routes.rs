@@ -74,7 +74,10 @@ pub(super) fn import(spec: &Node, metadata: Metadata, import: &mut Import) -> Op
     Some(Draft {
         name: metadata.name.to_owned(),
         namespace: metadata.given_namespace.map(str::to_owned),
-        description: format!("imported from ApisixRoute {}", metadata.label()),
+        description: match &own {
+            Some(own) => format!("imported from ApisixRoute {}, for {own}", metadata.label()),
+            None => format!("imported from ApisixRoute {}", metadata.label()),
+        },
         otherwise: match own {
             Some(own) => Otherwise::Upstream(own),
             None if is_alone => Otherwise::Own,

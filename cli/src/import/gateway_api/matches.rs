@@ -83,6 +83,10 @@ impl Match {
             import.error(head(path), message);
             return None;
         }
+        if operator != Operator::Regex && value.contains('*') {
+            let message = format!("the `*` in the path {} stands for itself only", quote(value));
+            import.warning(head(path), message);
+        }
         let value = match operator {
             Operator::Regex => whole(value),
             // A slash at the end does not count.

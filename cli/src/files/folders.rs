@@ -1,4 +1,4 @@
-//! The files of a folder.
+//! The files that arguments name, and those of folders.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,28 @@ use std::path::Path;
 /// The endings of files that may have a configuration.
 const ENDINGS: &[&str] = &["yaml", "yml", "json"];
 
-/// What may have a configuration in a folder and below it, in the order of the names. What is hidden
-/// is left out, and so are links to folders and folders that a tool has marked as its cache.
-pub(super) fn files(folder: &Path) -> Result<Vec<String>, String> {
-    let mut found = Vec::new();
-    walk(folder, &mut found).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(found)
+/// The files that arguments name, and what may have a configuration in the folders and below them, in
+/// the order of the names. What is hidden is left out, and so are links to folders and folders that a
+/// tool has marked as its cache.
+///
+/// # Errors
+/// A folder that cannot be read, and one without such a file.
+pub(crate) fn files(arguments: &[String]) -> Result<Vec<String>, String> {
+    let mut names = Vec::new();
+    for name in arguments {
+        let path = Path::new(name);
+        if name == "-" || !path.is_dir() {
+            names.push(name.clone());
+            continue;
+        }
+        let mut found = Vec::new();
+        walk(path, &mut found).map_err(|error| format!("{}: {error}", path.display()))?;
+        if found.is_empty() {
+            return Err(format!("{name}: no file in it ends in .yaml, .yml or .json"));
+        }
+        names.append(&mut found);
+    }
+    Ok(names)
 }
 
 fn walk(folder: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
