@@ -11,6 +11,7 @@
 -- In the last three nothing may yield.
 
 local chains = require "kong.plugins.tse-route-bridge.chains"
+local client_certificates = require "kong.plugins.tse-route-bridge.client_certificates"
 local complaints = require "kong.plugins.tse-route-bridge.complaints"
 local decisions = require "kong.plugins.tse-route-bridge.decision"
 local metrics = require "kong.plugins.tse-route-bridge.metrics"
@@ -81,6 +82,7 @@ local function prepare(ctx, chain)
   end
 
   upstreams.prepare(chain)
+  client_certificates.take_over(ctx)
 end
 
 
@@ -89,6 +91,14 @@ function M.attach(ctx, chain)
   ctx[CHAIN] = chain
   chains.enter()
   guarded(prepare, ctx, chain)
+end
+
+
+-- Kong has found the service's own upstream.
+function M.accessed(ctx)
+  if ctx[CHAIN] then
+    guarded(client_certificates.fetch, ctx)
+  end
 end
 
 
@@ -167,7 +177,7 @@ local function rewrite_request(ctx)
 end
 
 
-local function balance(ctx, chain)
+local function decide(ctx, chain)
   if ctx.buffered_proxying then
     ctx[OUTCOME] = say_too_early(ctx, chain)
     publish(ctx[OUTCOME])
@@ -201,9 +211,20 @@ end
 -- Kong is about to connect, for the first time or again.
 function M.balance(ctx)
   local chain, data = ctx[CHAIN], ctx.balancer_data
-  if chain and data and data.try_count == 0 then
-    guarded(balance, ctx, chain)
+  if not (chain and data) then
+    return
   end
+  if data.try_count == 0 then
+    guarded(decide, ctx, chain)
+    guarded(client_certificates.present, ctx)
+  end
+  client_certificates.name_connections(ctx)
+end
+
+
+-- Kong has told nginx where to connect to.
+function M.balanced(ctx)
+  client_certificates.restore(ctx)
 end
 
 
@@ -226,6 +247,7 @@ end
 
 -- An upstream's own header of the same name is replaced, so that a client sees the truth alone.
 function M.show(ctx)
+  client_certificates.restore(ctx)
   local outcome = ctx[OUTCOME]
   if outcome then
     guarded(show, ctx, outcome)
@@ -252,6 +274,7 @@ end
 
 function M.finish(ctx)
   if ctx[CHAIN] then
+    client_certificates.restore(ctx)
     chains.leave()
     guarded(finish, ctx)
   end

@@ -24,6 +24,9 @@ local MODULES = {
   "ngx.req", "kong.tools.uuid", "kong.tools.utils", "kong.plugins.prometheus.exporter", "cjson.safe",
   "ffi",
 }
+-- What nginx ends a thread with.
+local EXIT = {}
+
 local NO_WAITING = { balancer = true, header_filter = true, log = true, collector = true }
 
 -- Of all gateways since the last look.
@@ -126,7 +129,8 @@ end
 
 
 -- Kong's own run in the access phase, and for retries.
-local function execute(gateway, data, retry)
+local function execute(gateway, data, ctx)
+  local retry = data.try_count ~= 0
   if data.type ~= "name" then
     data.ip, data.hostname = data.host, data.host
     return true
@@ -147,7 +151,7 @@ local function execute(gateway, data, retry)
     end
     data.hash_value = upstream.hash_on and "hashed by Kong" or ""
     hash_value = data.hash_value
-    if upstream.client_certificate then
+    if upstream.client_certificate and not ctx.service.client_certificate then
       gateway.presented = "certificate of " .. upstream.name
     end
   end
@@ -504,7 +508,9 @@ end
 function Gateway:add_upstream(name, upstream)
   upstream.name, upstream.id = name, "id-of-" .. name
   if upstream.client_certificate then
-    upstream.client_certificate = { of = name, missing = upstream.client_certificate == "missing" }
+    upstream.client_certificate = {
+      id = "id of " .. name, of = name, missing = upstream.client_certificate == "missing",
+    }
   end
   self.upstreams[name] = upstream
   self.pools[upstream.id] = not upstream.unbuilt and new_pool(self, upstream) or nil
@@ -539,7 +545,8 @@ end
 -- ---------------------------------------------------------------- a request
 
 -- options: plan, service, route, host_type, preserve_host (the value of Host), headers (pairs of the
--- client), args, vars, ctx, plugins (what plugins do in the access phase), buffered
+-- client), args, vars, ctx, plugins (what plugins do in the access phase), buffered, exits (the balancer
+-- phase ends in the middle)
 function Gateway:request(options)
   options = options or {}
   local service = options.service or { name = "shop", host = "stable", port = 80, protocol = "http" }
@@ -591,31 +598,43 @@ function Gateway:request(options)
 end
 
 
+-- nginx ends the thread of the phase.
+function Request:exit(status)
+  self.status = status
+  error(EXIT)
+end
+
+
 -- A phase, as nginx.conf calls it.
 function Request:run(phase)
   local gateway = self.gateway
   local ngx = gateway.ngx
   gateway.current, gateway.phase = self, phase
   ngx.ctx, ngx.var, ngx.header, ngx.status = self.ctx, self.var, self.header, self.status
-  gateway.phases[phase]()
+  local ended, err = pcall(gateway.phases[phase])
   gateway.phase = nil
+  if not ended and err ~= EXIT then
+    error(err, 0)
+  end
 end
 
 
 function Request:own_access()
   local gateway, data = self.gateway, self.ctx.balancer_data
   self.seen_by_plugins = self.headers:written()
+  self.ctx.buffered_proxying = self.options.buffered
   if self.options.plugins then
     self.options.plugins(self)
   end
   if self.options.plan then
     assert(gateway.modules["resty.wasmx.proxy_wasm"].attach(self.options.plan))
   end
-  assert(execute(gateway, data, false), "the service's own upstream has no peer")
+  if not execute(gateway, data, self.ctx) then
+    self:exit(503)
+  end
   gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
                                                            self.var.upstream_host)
   self.ctx.KONG_PROXIED = true
-  self.ctx.buffered_proxying = self.options.buffered
 end
 
 
@@ -639,11 +658,19 @@ function Request:own_balancer()
     if data.balancer then
       data.balancer.report_tcp_failure(data.balancer_handle)
     end
-    assert(execute(gateway, data, true))
+    assert(execute(gateway, data, self.ctx))
     gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
                                                              self.var.upstream_host, true)
   end
   self.tries[data.try_count] = data.ip .. ":" .. data.port
+  self.pool = data.ip .. "|" .. data.port
+  if data.scheme == "https" then
+    local certificate = self.ctx.service.client_certificate
+    self.pool = self.pool .. "|" .. self.var.upstream_host .. (certificate and "|" .. certificate.id or "")
+  end
+  if self.options.exits then
+    self:exit(500)
+  end
 end
 
 
