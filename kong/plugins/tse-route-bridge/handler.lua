@@ -47,7 +47,10 @@ local function wrap(phases)
 
   function phases.balancer()
     local ctx = ngx.ctx
-    route.balance(ctx)
+    local status = route.balance(ctx)
+    if status then
+      return ngx.exit(status)
+    end
     balancer()
     route.balanced(ctx)
   end

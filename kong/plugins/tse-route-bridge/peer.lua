@@ -32,7 +32,8 @@ end
 -- nothing has changed.
 function M.switch(ctx, chain, name)
   local data = ctx.balancer_data
-  if data.host == name and data.balancer then
+  -- Kong has a peer of it.
+  if data.host == name and data.balancer and data.ip then
     return
   end
 

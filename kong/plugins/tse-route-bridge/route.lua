@@ -40,11 +40,31 @@ local UNFOLLOWED = "x-tse-route-unfollowed"
 
 -- Keys in ngx.ctx.
 local CHAIN, OUTCOME, TOLD = "tse_route_chain", "tse_route_outcome", "tse_route_told"
+local NO_PEER = "tse_route_no_peer"
 
 local json, set_host_header, recreate_request
 
 
+-- Where the service's own upstream has no peer, Kong answers before any filter has run, even those
+-- requests that a rule sends elsewhere. So that answer waits until it is certain where the request goes.
+local function put_off_failures(balancer)
+  local execute = balancer.execute
+
+  function balancer.execute(data, ctx)
+    local ok, err, status = execute(data, ctx)
+    local chain = not ok and ctx and ctx[CHAIN]
+    if chain and data.try_count == 0 and chain.upstreams[1] and not ctx.buffered_proxying then
+      data.ip, data.hostname = nil, data.host
+      ctx[NO_PEER] = { status = status, reason = err }
+      return true
+    end
+    return ok, err, status
+  end
+end
+
+
 function M.init(modules)
+  put_off_failures(modules.balancer)
   json = modules.json
   set_host_header = modules.balancer.set_host_header
   recreate_request = modules.ngx_balancer.recreate_request
@@ -208,7 +228,8 @@ local function decide(ctx, chain)
 end
 
 
--- Kong is about to connect, for the first time or again.
+-- Kong is about to connect, for the first time or again. Returns a status where there is nothing to
+-- connect to.
 function M.balance(ctx)
   local chain, data = ctx[CHAIN], ctx.balancer_data
   if not (chain and data) then
@@ -217,6 +238,11 @@ function M.balance(ctx)
   if data.try_count == 0 then
     guarded(decide, ctx, chain)
     guarded(client_certificates.present, ctx)
+    if ctx[NO_PEER] and not data.ip then
+      complaints.report("no peer " .. tostring(data.host), "the service's own upstream \"" .. tostring(data.host)
+                        .. "\" cannot be asked: " .. tostring(ctx[NO_PEER].reason))
+      return ctx[NO_PEER].status
+    end
   end
   client_certificates.name_connections(ctx)
 end

@@ -139,7 +139,10 @@ local function execute(gateway, data, ctx)
   local upstream = retry and data.upstream or gateway.upstreams[data.host]
   if not upstream then
     data.ip, data.hostname = gateway.dns[data.host], data.host
-    return data.ip ~= nil
+    if data.ip then
+      return true
+    end
+    return nil, "name resolution failed", 503
   end
 
   local pool = retry and data.balancer or gateway.pools[upstream.id]
@@ -157,7 +160,7 @@ local function execute(gateway, data, ctx)
   end
   local ip, port, hostname, handle = pool:getPeer(retry, data.balancer_handle, hash_value)
   if not ip then
-    return false
+    return nil, "failure to get a peer from the ring-balancer", 503
   end
   data.hash_value, data.balancer_handle = hash_value, handle
   data.ip, data.port, data.hostname = ip, port, upstream.host_header or hostname or ip
@@ -167,6 +170,10 @@ end
 
 local function balancer_module(gateway)
   local M = {}
+
+  function M.execute(data, ctx)
+    return execute(gateway, data, ctx)
+  end
 
   function M.get_upstream_by_name(name)
     waits(gateway, "looking up an Upstream")
@@ -342,6 +349,9 @@ local function new_ngx(gateway)
     end,
     get_phase = function()
       return gateway.phase
+    end,
+    exit = function(status)
+      gateway.current:exit(status)
     end,
   }
 end
@@ -629,8 +639,9 @@ function Request:own_access()
   if self.options.plan then
     assert(gateway.modules["resty.wasmx.proxy_wasm"].attach(self.options.plan))
   end
-  if not execute(gateway, data, self.ctx) then
-    self:exit(503)
+  local found, _, status = gateway.modules["kong.runloop.balancer"].execute(data, self.ctx)
+  if not found then
+    self:exit(status)
   end
   gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
                                                            self.var.upstream_host)
@@ -658,7 +669,7 @@ function Request:own_balancer()
     if data.balancer then
       data.balancer.report_tcp_failure(data.balancer_handle)
     end
-    assert(execute(gateway, data, self.ctx))
+    assert(gateway.modules["kong.runloop.balancer"].execute(data, self.ctx))
     gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
                                                              self.var.upstream_host, true)
   end
