@@ -301,6 +301,18 @@ fi
 
 if ((is_kong)); then
   expect_line "an upstream without targets: no changes of request headers" "x-lane: mine"
+fi
+
+expect "a service without a target of its own: a rule leads elsewhere" demo1 10 $demo1 /retired -H 'version: 1'
+expect "a service without a target of its own: with a body" demo1 10 $demo1 /retired -H 'version: 1' -d a=1
+send /retired
+if [[ "$status $rule $routed" == "503 - -" ]]; then
+  pass "a service without a target of its own: no rule matches, 503"
+else
+  fail "a service without a target of its own: no rule matches, 503" "got $status $served rule=$rule upstream=$routed"
+fi
+
+if ((is_kong)); then
   grpc=(--http2-prior-knowledge -X POST -H 'Content-Type: application/grpc' -H 'TE: trailers' --data-binary '')
   expect "gRPC: a rule matches" demo1 22 demo1.default.9000.svc /tour.Greeter/Hello "${grpc[@]}" \
     -H 'version: 1' -H 'X-Lane: a'

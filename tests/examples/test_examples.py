@@ -87,7 +87,7 @@ def test_every_example_has_configurations() -> None:
         "kong/kong.yml",
     ]:
         assert any(place.startswith(name) for place in CONFIGURATIONS), name
-    assert sum(place.startswith("kong/kong.yml") for place in CONFIGURATIONS) == 14
+    assert sum(place.startswith("kong/kong.yml") for place in CONFIGURATIONS) == 15
 
 
 @pytest.mark.parametrize("place", CONFIGURATIONS)

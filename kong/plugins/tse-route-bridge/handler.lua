@@ -11,11 +11,11 @@
 -- `prometheus: false`.
 
 local chains = require "kong.plugins.tse-route-bridge.chains"
+local client_certificates = require "kong.plugins.tse-route-bridge.client_certificates"
 local configuration = require "kong.plugins.tse-route-bridge.configuration"
 local hashing = require "kong.plugins.tse-route-bridge.hashing"
 local internals = require "kong.plugins.tse-route-bridge.internals"
 local metrics = require "kong.plugins.tse-route-bridge.metrics"
-local peer = require "kong.plugins.tse-route-bridge.peer"
 local request_headers = require "kong.plugins.tse-route-bridge.request_headers"
 local route = require "kong.plugins.tse-route-bridge.route"
 local upstreams = require "kong.plugins.tse-route-bridge.upstreams"
@@ -41,12 +41,18 @@ local function wrap(phases)
 
   function phases.access()
     route.enter()
-    return access()
+    access()
+    route.accessed(ngx.ctx)
   end
 
   function phases.balancer()
-    route.balance(ngx.ctx)
-    return balancer()
+    local ctx = ngx.ctx
+    local status = route.balance(ctx)
+    if status then
+      return ngx.exit(status)
+    end
+    balancer()
+    route.balanced(ctx)
   end
 
   -- Before the plugins, so that response-transformer keeps the last word.
@@ -81,9 +87,9 @@ local function start()
     return
   end
 
+  client_certificates.init(modules)
   configuration.init(modules)
   hashing.init(modules)
-  peer.init(modules)
   request_headers.init(modules)
   route.init(modules)
   upstreams.init(modules)

@@ -20,7 +20,7 @@ local NEEDED = {
   { key = "wasm", names = { "kong.runloop.wasm" }, functions = { "enabled" } },
   { key = "proxy_wasm", names = { "resty.wasmx.proxy_wasm" }, functions = { "new", "attach" } },
   { key = "balancer", names = { "kong.runloop.balancer" },
-    functions = { "set_host_header", "get_upstream_by_name" } },
+    functions = { "execute", "set_host_header", "get_upstream_by_name" } },
   { key = "balancers", names = { "kong.runloop.balancer.balancers" },
     functions = { "get_balancer_by_id", "create_balancer" } },
   { key = "certificate", names = { "kong.runloop.certificate" }, functions = { "get_certificate" } },

@@ -5,25 +5,16 @@
 -- run would have left it, and to give up the first one only when the second is certain. Retries are
 -- Kong's own again: they read what is put here.
 
-local complaints = require "kong.plugins.tse-route-bridge.complaints"
+local client_certificates = require "kong.plugins.tse-route-bridge.client_certificates"
 local hashing = require "kong.plugins.tse-route-bridge.hashing"
 local upstreams = require "kong.plugins.tse-route-bridge.upstreams"
 
 
-local ngx = ngx
 local pcall = pcall
 local tostring = tostring
 
 
 local M = {}
-
-
-local set_upstream_cert_and_key
-
-
-function M.init(modules)
-  set_upstream_cert_and_key = modules.tls.set_upstream_cert_and_key
-end
 
 
 -- Least-connections balancers count a handle from the moment they give it out. Kong releases the one
@@ -37,32 +28,12 @@ local function release(handle)
 end
 
 
--- A certificate of the service goes before that of an Upstream, as in Kong. That of the Upstream which
--- the request leaves cannot be taken from the connection again, only replaced.
-local function present_certificate(ctx, data, name, certificate)
-  if ctx.service and ctx.service.client_certificate then
-    return
-  end
-
-  if certificate then
-    local ok, err = set_upstream_cert_and_key(certificate.cert, certificate.key)
-    if not ok then
-      complaints.report("certificate " .. name, "the client certificate of upstream \"" .. name
-                        .. "\" cannot be used: " .. tostring(err))
-    end
-  elseif data.upstream and data.upstream.client_certificate then
-    complaints.report("certificate " .. name, "requests that leave upstream \"" .. data.upstream.name
-                      .. "\" for \"" .. name .. "\" present the client certificate of the former, "
-                      .. "which Kong cannot take back; give the latter one of its own")
-  end
-end
-
-
 -- Sends the request to the Upstream `name`. Returns nil, or an error code and what happened; then
 -- nothing has changed.
 function M.switch(ctx, chain, name)
   local data = ctx.balancer_data
-  if data.host == name and data.balancer then
+  -- Kong has a peer of it.
+  if data.host == name and data.balancer and data.ip then
     return
   end
 
@@ -87,9 +58,7 @@ function M.switch(ctx, chain, name)
     return "no-healthy-target", "its balancer gives no target: " .. tostring(port)
   end
 
-  if data.scheme == "https" or data.scheme == "grpcs" then
-    present_certificate(ctx, data, name, certificate)
-  end
+  client_certificates.choose(ctx, certificate)
   release(data.balancer_handle)
   data.type, data.host, data.ip, data.port = "name", name, ip, port
   data.hostname = upstream.host_header or hostname or ip

@@ -11,6 +11,7 @@
 -- In the last three nothing may yield.
 
 local chains = require "kong.plugins.tse-route-bridge.chains"
+local client_certificates = require "kong.plugins.tse-route-bridge.client_certificates"
 local complaints = require "kong.plugins.tse-route-bridge.complaints"
 local decisions = require "kong.plugins.tse-route-bridge.decision"
 local metrics = require "kong.plugins.tse-route-bridge.metrics"
@@ -40,11 +41,31 @@ local UNFOLLOWED = "x-tse-route-unfollowed"
 
 -- Keys in ngx.ctx.
 local CHAIN, OUTCOME, TOLD = "tse_route_chain", "tse_route_outcome", "tse_route_told"
+local NO_PEER = "tse_route_no_peer"
 
 local json, set_host_header, recreate_request
 
 
+-- Where the service's own upstream has no peer, Kong answers before any filter has run, even those
+-- requests that a rule sends elsewhere. So that answer waits until it is certain where the request goes.
+local function put_off_failures(balancer)
+  local execute = balancer.execute
+
+  function balancer.execute(data, ctx)
+    local ok, err, status = execute(data, ctx)
+    local chain = not ok and ctx and ctx[CHAIN]
+    if chain and data.try_count == 0 and chain.upstreams[1] and not ctx.buffered_proxying then
+      data.ip, data.hostname = nil, data.host
+      ctx[NO_PEER] = { status = status, reason = err }
+      return true
+    end
+    return ok, err, status
+  end
+end
+
+
 function M.init(modules)
+  put_off_failures(modules.balancer)
   json = modules.json
   set_host_header = modules.balancer.set_host_header
   recreate_request = modules.ngx_balancer.recreate_request
@@ -82,6 +103,7 @@ local function prepare(ctx, chain)
   end
 
   upstreams.prepare(chain)
+  client_certificates.take_over(ctx)
 end
 
 
@@ -90,6 +112,14 @@ function M.attach(ctx, chain)
   ctx[CHAIN] = chain
   chains.enter()
   guarded(prepare, ctx, chain)
+end
+
+
+-- Kong has found the service's own upstream.
+function M.accessed(ctx)
+  if ctx[CHAIN] then
+    guarded(client_certificates.fetch, ctx)
+  end
 end
 
 
@@ -168,7 +198,7 @@ local function rewrite_request(ctx)
 end
 
 
-local function balance(ctx, chain)
+local function decide(ctx, chain)
   if ctx.buffered_proxying then
     ctx[OUTCOME] = say_too_early(ctx, chain)
     publish(ctx[OUTCOME])
@@ -199,12 +229,29 @@ local function balance(ctx, chain)
 end
 
 
--- Kong is about to connect, for the first time or again.
+-- Kong is about to connect, for the first time or again. Returns a status where there is nothing to
+-- connect to.
 function M.balance(ctx)
   local chain, data = ctx[CHAIN], ctx.balancer_data
-  if chain and data and data.try_count == 0 then
-    guarded(balance, ctx, chain)
+  if not (chain and data) then
+    return
   end
+  if data.try_count == 0 then
+    guarded(decide, ctx, chain)
+    guarded(client_certificates.present, ctx)
+    if ctx[NO_PEER] and not data.ip then
+      complaints.report("no peer " .. tostring(data.host), "the service's own upstream \"" .. tostring(data.host)
+                        .. "\" cannot be asked: " .. tostring(ctx[NO_PEER].reason))
+      return ctx[NO_PEER].status
+    end
+  end
+  client_certificates.name_connections(ctx)
+end
+
+
+-- Kong has told nginx where to connect to.
+function M.balanced(ctx)
+  client_certificates.restore(ctx)
 end
 
 
@@ -227,6 +274,7 @@ end
 
 -- An upstream's own header of the same name is replaced, so that a client sees the truth alone.
 function M.show(ctx)
+  client_certificates.restore(ctx)
   local outcome = ctx[OUTCOME]
   if outcome then
     guarded(show, ctx, outcome)
@@ -253,6 +301,7 @@ end
 
 function M.finish(ctx)
   if ctx[CHAIN] then
+    client_certificates.restore(ctx)
     chains.leave()
     guarded(finish, ctx)
     local outcome = ctx[OUTCOME]

@@ -2,6 +2,7 @@
 -- a lock, a name server or the database, so all that could is done before, in the access phase, where
 -- Kong itself does the same for the service's own upstream.
 
+local client_certificates = require "kong.plugins.tse-route-bridge.client_certificates"
 local complaints = require "kong.plugins.tse-route-bridge.complaints"
 
 
@@ -23,7 +24,7 @@ local MAX_AGE = 1
 -- look. A name server that does not answer must not hold up what can go elsewhere.
 local MAX_WAIT, STEP = 0.5, 0.01
 
-local balancer, balancers, get_certificate
+local balancer, balancers
 local changes = 0   -- counts what may have changed an Upstream
 local building = {}
 
@@ -35,25 +36,11 @@ end
 
 function M.init(modules)
   balancer, balancers = modules.balancer, modules.balancers
-  get_certificate = modules.certificate.get_certificate
 
   local events = kong.worker_events
   events.register(note_change, "declarative", "reconfigure")
   events.register(note_change, "balancer", "upstreams")
   events.register(note_change, "balancer", "targets")
-end
-
-
-local function certificate_of(upstream)
-  if not upstream.client_certificate then
-    return
-  end
-  local certificate, err = get_certificate(upstream.client_certificate)
-  if not certificate then
-    complaints.report("certificate " .. upstream.name, "the client certificate of upstream \""
-                      .. upstream.name .. "\" cannot be used: " .. tostring(err))
-  end
-  return certificate
 end
 
 
@@ -97,7 +84,7 @@ local function look_up(name, known)
   end
   return {
     upstream = upstream,
-    certificate = certificate_of(upstream),
+    certificate = client_certificates.of(upstream),
     -- Kong forgets a balancer before it builds the next. The last one can still be asked.
     pool = pool or known and known.upstream.id == upstream.id and known.pool or nil,
   }

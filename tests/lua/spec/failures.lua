@@ -50,7 +50,78 @@ local function fails(gateway, name, code, options)
 end
 
 
+-- Requests whose own upstream Kong has no peer for, in every way there is: name -> a gateway, and what
+-- a request needs.
+local function without_own_peer()
+  local ill, empty, nameless = new_gateway(), new_gateway(), new_gateway()
+  ill:add_upstream("stable", {
+    targets = { "10.0.0.1:80" }, unhealthy = true, hash_on = "cookie", hash_on_cookie = "s",
+  })
+  empty:add_upstream("stable", { targets = {} })
+  return {
+    ["its targets are unhealthy"] = { ill },
+    ["it has no targets"] = { empty },
+    ["its name has no address"] = { nameless, { name = "shop", host = "gone.internal", port = 80 } },
+  }
+end
+
+
 return {
+  { "a service's own upstream without a peer: a rule leads elsewhere", function()
+    for how, case in pairs(without_own_peer()) do
+      local gateway, service = case[1], case[2]
+      local plan = gateway:plan(message.config({ "canary" }))
+      local request = gateway:request({ plan = plan, service = service })
+      check.equal(request.status, nil, how)
+      request:decide(message.route(plan, "22", "canary"))
+      request:finish()
+      check.equal(request:destination(), "10.0.0.2:80 10.0.0.2", how)
+      check.equal(request.seen_headers(), {
+        ["X-Kong-Route-Rule"] = "22", ["X-Kong-Route-Upstream"] = "canary",
+      }, how)
+      check.equal(gateway.log, {}, how)
+    end
+  end },
+
+  { "a service's own upstream without a peer: what stays there gets Kong's answer", function()
+    for how, case in pairs(without_own_peer()) do
+      local gateway, service = case[1], case[2]
+      gateway:add_upstream("ill", { targets = { "10.0.0.3:80" }, unhealthy = true })
+      local own = service and service.host or "stable"
+      local plan = gateway:plan(message.config({ "canary", "ill", own }))
+      for _, decision in ipairs({
+        message.none(plan), message.route(plan, "22"), message.route(plan, "22", "ill"),
+        message.route(plan, "22", own), false,
+      }) do
+        local request = gateway:request({ plan = plan, service = service })
+        if decision then
+          request:decide(decision)
+        end
+        request:connect()
+        check.equal({ request.status, request.tries }, { 503, {} }, how)
+        request:run("header_filter")
+        check.equal(request.seen_headers()["X-Kong-Route-Upstream"], nil, how)
+        request:run("log")
+      end
+      check.contains(table.concat(gateway.log, "\n"), 'the service\'s own upstream "' .. own
+                                                      .. '" cannot be asked: ')
+    end
+  end },
+
+  { "a service's own upstream without a peer: Kong answers where no filter decides", function()
+    for how, case in pairs(without_own_peer()) do
+      local gateway, service = case[1], case[2]
+      local plan = gateway:plan(message.config({ "canary" }))
+      for _, options in ipairs({
+        {}, { plan = plan, buffered = true }, { plan = gateway:plan(message.config({})) },
+        { plan = gateway:plan({ name = "other", config = "{}" }) },
+      }) do
+        options.service = service
+        check.equal(gateway:request(options).status, 503, how)
+      end
+    end
+  end },
+
   { "an unknown Upstream", function()
     fails(new_gateway(), "nowhere", "unknown-upstream")
     fails(new_gateway(), "nowhere", "unknown-upstream", {

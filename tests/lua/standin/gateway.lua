@@ -24,6 +24,9 @@ local MODULES = {
   "ngx.req", "kong.tools.uuid", "kong.tools.utils", "kong.plugins.prometheus.exporter", "cjson.safe",
   "ffi",
 }
+-- What nginx ends a thread with.
+local EXIT = {}
+
 local NO_WAITING = { balancer = true, header_filter = true, log = true, collector = true }
 
 -- Of all gateways since the last look.
@@ -126,7 +129,8 @@ end
 
 
 -- Kong's own run in the access phase, and for retries.
-local function execute(gateway, data, retry)
+local function execute(gateway, data, ctx)
+  local retry = data.try_count ~= 0
   if data.type ~= "name" then
     data.ip, data.hostname = data.host, data.host
     return true
@@ -135,7 +139,10 @@ local function execute(gateway, data, retry)
   local upstream = retry and data.upstream or gateway.upstreams[data.host]
   if not upstream then
     data.ip, data.hostname = gateway.dns[data.host], data.host
-    return data.ip ~= nil
+    if data.ip then
+      return true
+    end
+    return nil, "name resolution failed", 503
   end
 
   local pool = retry and data.balancer or gateway.pools[upstream.id]
@@ -147,13 +154,13 @@ local function execute(gateway, data, retry)
     end
     data.hash_value = upstream.hash_on and "hashed by Kong" or ""
     hash_value = data.hash_value
-    if upstream.client_certificate then
+    if upstream.client_certificate and not ctx.service.client_certificate then
       gateway.presented = "certificate of " .. upstream.name
     end
   end
   local ip, port, hostname, handle = pool:getPeer(retry, data.balancer_handle, hash_value)
   if not ip then
-    return false
+    return nil, "failure to get a peer from the ring-balancer", 503
   end
   data.hash_value, data.balancer_handle = hash_value, handle
   data.ip, data.port, data.hostname = ip, port, upstream.host_header or hostname or ip
@@ -163,6 +170,10 @@ end
 
 local function balancer_module(gateway)
   local M = {}
+
+  function M.execute(data, ctx)
+    return execute(gateway, data, ctx)
+  end
 
   function M.get_upstream_by_name(name)
     waits(gateway, "looking up an Upstream")
@@ -339,6 +350,9 @@ local function new_ngx(gateway)
     get_phase = function()
       return gateway.phase
     end,
+    exit = function(status)
+      gateway.current:exit(status)
+    end,
   }
 end
 
@@ -505,7 +519,9 @@ end
 function Gateway:add_upstream(name, upstream)
   upstream.name, upstream.id = name, "id-of-" .. name
   if upstream.client_certificate then
-    upstream.client_certificate = { of = name, missing = upstream.client_certificate == "missing" }
+    upstream.client_certificate = {
+      id = "id of " .. name, of = name, missing = upstream.client_certificate == "missing",
+    }
   end
   self.upstreams[name] = upstream
   self.pools[upstream.id] = not upstream.unbuilt and new_pool(self, upstream) or nil
@@ -557,7 +573,8 @@ end
 
 
 -- options: plan, service, route, host_type, preserve_host (the value of Host), headers (pairs of the
--- client), args, vars, ctx, plugins (what plugins do in the access phase), buffered
+-- client), args, vars, ctx, plugins (what plugins do in the access phase), buffered, exits (the balancer
+-- phase ends in the middle)
 function Gateway:request(options)
   options = options or {}
   local service = options.service or { name = "shop", host = "stable", port = 80, protocol = "http" }
@@ -612,31 +629,44 @@ function Gateway:request(options)
 end
 
 
+-- nginx ends the thread of the phase.
+function Request:exit(status)
+  self.status = status
+  error(EXIT)
+end
+
+
 -- A phase, as nginx.conf calls it.
 function Request:run(phase)
   local gateway = self.gateway
   local ngx = gateway.ngx
   gateway.current, gateway.phase = self, phase
   ngx.ctx, ngx.var, ngx.header, ngx.status = self.ctx, self.var, self.header, self.status
-  gateway.phases[phase]()
+  local ended, err = pcall(gateway.phases[phase])
   gateway.phase = nil
+  if not ended and err ~= EXIT then
+    error(err, 0)
+  end
 end
 
 
 function Request:own_access()
   local gateway, data = self.gateway, self.ctx.balancer_data
   self.seen_by_plugins = self.headers:written()
+  self.ctx.buffered_proxying = self.options.buffered
   if self.options.plugins then
     self.options.plugins(self)
   end
   if self.options.plan then
     assert(gateway.modules["resty.wasmx.proxy_wasm"].attach(self.options.plan))
   end
-  assert(execute(gateway, data, false), "the service's own upstream has no peer")
+  local found, _, status = gateway.modules["kong.runloop.balancer"].execute(data, self.ctx)
+  if not found then
+    self:exit(status)
+  end
   gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
                                                            self.var.upstream_host)
   self.ctx.KONG_PROXIED = true
-  self.ctx.buffered_proxying = self.options.buffered
 end
 
 
@@ -660,11 +690,19 @@ function Request:own_balancer()
     if data.balancer then
       data.balancer.report_tcp_failure(data.balancer_handle)
     end
-    assert(execute(gateway, data, true))
+    assert(gateway.modules["kong.runloop.balancer"].execute(data, self.ctx))
     gateway.modules["kong.runloop.balancer"].set_host_header(data, self.var.upstream_scheme,
                                                              self.var.upstream_host, true)
   end
   self.tries[data.try_count] = data.ip .. ":" .. data.port
+  self.pool = data.ip .. "|" .. data.port
+  if data.scheme == "https" then
+    local certificate = self.ctx.service.client_certificate
+    self.pool = self.pool .. "|" .. self.var.upstream_host .. (certificate and "|" .. certificate.id or "")
+  end
+  if self.options.exits then
+    self:exit(500)
+  end
 end
 
 
