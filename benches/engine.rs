@@ -28,6 +28,10 @@ impl Request for Sample {
         Some(Cow::Borrowed(b"session=4711; theme=dark"))
     }
 
+    fn baggage(&self) -> Option<Bytes<'_>> {
+        Some(Cow::Borrowed(b"tenant=4711;ttl=1,lane=base"))
+    }
+
     fn target(&self) -> Option<Bytes<'_>> {
         Some(Cow::Borrowed(b"/shop/cart?page=2&sort=price"))
     }

@@ -3,9 +3,10 @@
 //! Put together once per configuration, so that on a request nothing is formatted.
 
 use crate::config::{
-    Config, Header, HeaderSwitch, RequestHeaders, ResponseHeaderNames, ResponseHeaders, RouteBy,
+    Config, Header, HeaderSwitch, Placeholders, RequestHeaders, ResponseHeaderNames,
+    ResponseHeaders, RouteBy, printable,
 };
-use crate::engine::{Choice, Rule, Table, Target};
+use crate::engine::{BaggageChange, Choice, Rule, Table, Target};
 use serde_json::{Value, json};
 
 /// The response header that says why a decision was not followed.
@@ -18,6 +19,7 @@ pub struct Effect {
     upstream: Option<Box<str>>,
     response_headers: Box<[(Box<str>, Box<str>)]>,
     request_headers: RequestHeaders,
+    baggage: Option<BaggageChange>,
     message: Box<[u8]>,
 }
 
@@ -37,9 +39,15 @@ impl Effect {
         &self.response_headers
     }
 
-    /// Changes to the request.
+    /// Changes to the request, with the labels of the decision in them; those of the baggage stand
+    /// apart.
     pub fn request_headers(&self) -> &RequestHeaders {
         &self.request_headers
+    }
+
+    /// Changes to the baggage of the request, after all others.
+    pub fn baggage(&self) -> Option<&BaggageChange> {
+        self.baggage.as_ref()
     }
 
     /// The decision as Kong's bridge reads it: one line of printable ASCII; empty where there is
@@ -60,11 +68,18 @@ impl Effect {
         show(&names.rule, Some(&weight));
         show(&names.upstream, upstream);
         show(&names.name, rule.name().map(printable).as_deref());
+        let labels = Placeholders::new(rule.name(), rule.weight().into(), upstream);
+        let mut request_headers = target.request_headers().clone();
+        for header in request_headers.set.iter_mut().chain(&mut request_headers.add) {
+            header.value.0 = labels.fill(&header.value.0);
+        }
+        let baggage = request_headers.baggage.take();
         Self {
             rule: weight.into(),
             upstream: upstream.map(Box::from),
             response_headers: response_headers.into(),
-            request_headers: target.request_headers().clone(),
+            request_headers,
+            baggage: baggage.and_then(|changes| BaggageChange::new(&changes, &labels)),
             message: Box::default(),
         }
     }
@@ -95,7 +110,7 @@ impl Messages<'_> {
             "upstream": effect.upstream(),
             "breaker": breaker.map(|number| format!("{}.{number}", self.label)),
             "headers": { "rule": in_rule, "upstream": in_upstream, "name": in_name, "error": error },
-            "request_headers": changes(effect.request_headers()),
+            "request_headers": changes(effect),
             "route_by": by_header,
             "share": (!self.config.access_log).then_some(false),
         });
@@ -104,12 +119,20 @@ impl Messages<'_> {
     }
 }
 
-fn changes(changes: &RequestHeaders) -> Value {
+fn changes(effect: &Effect) -> Value {
+    let changes = effect.request_headers();
     let pairs = |headers: &[Header]| -> Vec<Value> {
         headers.iter().map(|header| json!([header.name.as_str(), header.value.0])).collect()
     };
     let removed: Vec<&str> = changes.remove.iter().map(|name| name.as_str()).collect();
-    json!({ "set": pairs(&changes.set), "add": pairs(&changes.add), "remove": removed })
+    let baggage = effect.baggage();
+    let baggage = baggage.map(|change| json!({ "set": change.set(), "keys": change.keys() }));
+    json!({
+        "set": pairs(&changes.set),
+        "add": pairs(&changes.add),
+        "remove": removed,
+        "baggage": baggage,
+    })
 }
 
 /// Takes out fields that say nothing: `null`, and what is empty without those.
@@ -216,11 +239,6 @@ impl Names {
     }
 }
 
-/// A label without what may not stand in a header.
-fn printable(label: &str) -> String {
-    label.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +287,7 @@ mod tests {
                 "upstream": [{ "name": "green", "request_headers": {
                     "set": [{ "name": "X-Lane", "value": "a\"b\\é" }],
                     "remove": ["X-Secret"],
+                    "baggage": { "set": [{ "key": "lane", "value": "{upstream}, {rule}" }], "remove": ["old"] },
                 } }],
             }],
         }));
@@ -277,7 +296,14 @@ mod tests {
             "breaker": "17-9f3c.0",
             "headers": { "name": "X-Name", "error": "X-Kong-Route-Error" },
             "route_by": { "header": "x-target-version", "value": "green" },
-            "request_headers": { "set": [["x-lane", "a\"b\\é"]], "remove": ["x-secret"] },
+            "request_headers": {
+                "set": [["x-lane", "a\"b\\é"]],
+                "remove": ["x-secret"],
+                "baggage": {
+                    "set": ["lane=green%2C%20%C3%9C%20%F0%9F%9A%80"],
+                    "keys": ["lane", "old"],
+                },
+            },
         });
         assert_eq!(told, expected);
     }

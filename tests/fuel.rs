@@ -204,7 +204,7 @@ fn cases() -> Vec<(String, String, String, Option<String>)> {
     ] {
         let rules = rules(count, equal).replace(
             r#"{"host":"envoy","#,
-            r#"{"$bridge":{"protocol":2,"id":"17-9f3c"},"host":"kong","response_headers":false,"#,
+            r#"{"$bridge":{"protocol":3,"id":"17-9f3c"},"host":"kong","response_headers":false,"#,
         );
         let decision = r#"{"id":"17-9f3c","rule":"0","upstream":"u0"}"#;
         let decided = (tenant == "tenant-0").then(|| format!("x-tse-route-decision: {decision}"));

@@ -17,6 +17,7 @@ const UNSEEN: &[&str] = &[
     // Sums, references, and what depends on another field.
     "add up to",
     "a second time",
+    "bytes in all",
     "an entry of `global_configs`",
     "needs it",
     "found without `hash_on`",
@@ -61,6 +62,7 @@ fn sound() -> Value {
                     ],
                     "query": { "key": "age", "operator": "lt", "value": 30, "global_config_id": null },
                     "cookie": { "key": "group", "operator": "in", "global_config_id": "groups" },
+                    "baggage": [{ "key": "lane", "operator": "eq", "value": "green" }],
                     "body": [{ "operator": "contains", "value": "x" }, { "key": null, "operator": "exists" }],
                     "system": { "key": "clientIP", "operator": "in", "value": "10.0.0.0/8;::1", "delimiter": ";" },
                     "path": ["/a", "/b"],
@@ -71,6 +73,7 @@ fn sound() -> Value {
                         "set": [{ "name": "x-lane", "value": "canary" }],
                         "add": [{ "name": "x-seen", "value": 7 }],
                         "remove": ["x-secret"],
+                        "baggage": { "set": [{ "key": "lane", "value": "{upstream}" }], "remove": ["old"] },
                     } },
                     { "name": null, "weight": 20, "request_headers": null },
                     { "weight": 30 },

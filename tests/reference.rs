@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tse_route::config::{
-    self, CircuitBreaker, Config, GlobalConfig, Header, Item, RequestHeaders, ResponseHeaderNames,
-    Rollout, Rule, Stage, Upstream,
+    self, BaggageChanges, CircuitBreaker, Config, GlobalConfig, Header, Item, Member,
+    RequestHeaders, ResponseHeaderNames, Rollout, Rule, Stage, Upstream,
 };
 
 /// The page with the tables.
@@ -47,6 +47,8 @@ fn defaults() -> BTreeMap<&'static str, Value> {
         ("rules[].upstream[].request_headers.set", json!([])),
         ("rules[].upstream[].request_headers.add", json!([])),
         ("rules[].upstream[].request_headers.remove", json!([])),
+        ("rules[].upstream[].request_headers.baggage.set", json!([])),
+        ("rules[].upstream[].request_headers.baggage.remove", json!([])),
         ("rules[].circuit_breaker.window", json!("10s")),
         ("rules[].circuit_breaker.min_requests", json!(20)),
         ("rules[].circuit_breaker.cooldown", json!("30s")),
@@ -61,7 +63,7 @@ fn smallest() -> Value {
         "global_configs": [{ "id": "1", "value": "a" }],
         "rules": [{
             "condition": { "header": [{ "key": "a", "operator": "exists" }] },
-            "upstream": [{ "name": "a", "request_headers": {} }],
+            "upstream": [{ "name": "a", "request_headers": { "baggage": {} } }],
             "rollout": { "start": 0, "stages": [{ "after": 0, "weights": { "a": 1 } }] },
             "circuit_breaker": { "max_error_rate": 0.5 },
         }],
@@ -100,6 +102,8 @@ fn fields_of(object: &str) -> &'static [&'static str] {
         "rules[].upstream[]" => Upstream::FIELDS,
         "rules[].upstream[].request_headers" => RequestHeaders::FIELDS,
         "rules[].upstream[].request_headers.set[]" => Header::FIELDS,
+        "rules[].upstream[].request_headers.baggage" => BaggageChanges::FIELDS,
+        "rules[].upstream[].request_headers.baggage.set[]" => Member::FIELDS,
         "rules[].condition.query[]" => Item::FIELDS,
         "rules[].rollout" => Rollout::FIELDS,
         "rules[].rollout.stages[]" => Stage::FIELDS,
@@ -148,6 +152,7 @@ fn type_of(path: &str, schema: &Value) -> String {
     let pattern = schema.get("pattern").and_then(Value::as_str).map(name_of_pattern);
     let pattern = pattern.map(|name| match name {
         "name" if path.contains("cookie") => "cookie name",
+        "name" if path.contains("baggage") => "key",
         "name" => "header name",
         name => name,
     });

@@ -13,7 +13,7 @@ use hashbrown::hash_map::Entry::{Occupied, Vacant};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use tse_route::config::{self, Config, HashOn, Header, Location, Operator};
-use tse_route::engine::{Choice, ItemTrace, KeyTrace};
+use tse_route::engine::{BaggageChange, Choice, ItemTrace, KeyTrace};
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     if let Some(file) = &args.cases {
@@ -100,6 +100,7 @@ struct Changes {
     set: Vec<(String, String)>,
     add: Vec<(String, String)>,
     remove: Vec<String>,
+    baggage: Option<BaggageChange>,
 }
 
 /// What the client is recognised by.
@@ -233,6 +234,7 @@ impl Explanation {
                 "remove": self.changes.remove,
                 "set": self.changes.set,
                 "add": self.changes.add,
+                "baggage": self.changes.baggage.as_ref().map(of_baggage),
             },
         });
         if let (Some(json), Some(trace)) = (json.as_object_mut(), &self.trace) {
@@ -286,8 +288,14 @@ impl Changes {
             set: changes.set.iter().map(pair).collect(),
             add: changes.add.iter().map(pair).collect(),
             remove: changes.remove.iter().map(|name| name.as_str().to_owned()).collect(),
+            baggage: effect.baggage().cloned(),
         }
     }
+}
+
+/// A change to the baggage: members as they stand in the header, and keys of those that go.
+fn of_baggage(change: &BaggageChange) -> Value {
+    json!({ "remove": change.removed(), "set": change.set() })
 }
 
 impl Key {

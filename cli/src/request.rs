@@ -13,6 +13,7 @@ pub(crate) struct Sample {
     /// By name in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     pub cookies: Option<Vec<u8>>,
+    pub baggage: Option<Vec<u8>>,
     pub host: Option<Vec<u8>>,
     pub scheme: Option<Vec<u8>>,
     pub client_address: Option<Vec<u8>>,
@@ -30,6 +31,10 @@ impl Request for Sample {
 
     fn cookies(&self) -> Option<Bytes<'_>> {
         self.cookies.as_deref().map(borrowed)
+    }
+
+    fn baggage(&self) -> Option<Bytes<'_>> {
+        self.baggage.as_deref().map(borrowed)
     }
 
     fn target(&self) -> Option<Bytes<'_>> {
@@ -137,19 +142,25 @@ impl Sample {
         match name.as_str() {
             // The last one counts, so that `-H host:` overrules that of a URL.
             "host" => self.host = Some(value.to_vec()),
-            "cookie" => match &mut self.cookies {
-                Some(cookies) => {
-                    cookies.extend_from_slice(b"; ");
-                    cookies.extend_from_slice(value);
-                }
-                None => self.cookies = Some(value.to_vec()),
-            },
+            "cookie" => join(&mut self.cookies, b"; ", value),
+            "baggage" => join(&mut self.baggage, b",", value),
             _ => {}
         }
         if name == "host" {
             self.headers.retain(|(found, _)| found != "host");
         }
         self.headers.push((name, value.to_vec()));
+    }
+}
+
+/// Adds a value to those of before.
+fn join(values: &mut Option<Vec<u8>>, separator: &[u8], value: &[u8]) {
+    match values {
+        Some(values) => {
+            values.extend_from_slice(separator);
+            values.extend_from_slice(value);
+        }
+        None => *values = Some(value.to_vec()),
     }
 }
 

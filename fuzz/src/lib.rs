@@ -13,7 +13,8 @@ use picker::Picker;
 use sample::Sample;
 use serde_json::{Value, json};
 use tse_route::config::{self, MAX_FAULTS};
-use tse_route::engine::{Outcome, Table};
+use tse_route::effect::Effects;
+use tse_route::engine::{BaggageChange, Outcome, Rewritten, Table};
 use tse_route::{Loaded, load};
 
 /// What is tried with an input.
@@ -154,7 +155,7 @@ fn by_tree(tree: &Value, key: &str) -> Option<Value> {
     found.cloned()
 }
 
-/// Cookies, queries, addresses, versions: each against a plainer way to read it.
+/// Cookies, baggage, queries, addresses, versions: each against a plainer way to read it.
 pub fn parts(data: &[u8]) {
     thread_local! {
         static COOKIES: Loaded = looking("cookie", &["a", "b c", "="]);
@@ -178,7 +179,59 @@ pub fn parts(data: &[u8]) {
     for (name, found) in [&b"a"[..], b"b c", b"=", b"%"].iter().zip(queries) {
         assert_eq!(found, by_decoding(data, name));
     }
+    baggage(data);
     addresses_and_versions(data);
+}
+
+/// The members of a baggage, before and after a change to one of them.
+fn baggage(data: &[u8]) {
+    thread_local! {
+        static LOOKING: Loaded = looking("baggage", &["a", "b"]);
+        static CHANGE: BaggageChange = {
+            let config = json!({ "rules": [{ "upstream": [{ "request_headers": { "baggage": {
+                "set": [{ "key": "a", "value": "1, 2" }], "remove": ["b"],
+            } } }] }] });
+            let loaded = load(config.to_string().as_bytes()).expect("a sound configuration");
+            let effects = Effects::new(&loaded.config, &loaded.table, None);
+            let change = effects.all().find_map(|effect| effect.baggage());
+            change.expect("a change").clone()
+        };
+    }
+    let read = |baggage: &[u8]| {
+        let sample = Sample { baggage: Some(baggage.to_vec()), ..Sample::default() };
+        LOOKING.with(|loaded| found(loaded, &sample))
+    };
+    let members = |baggage: &[u8]| -> Vec<Vec<u8>> {
+        let members = baggage.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        members.filter(|member| !member.is_empty()).map(<[u8]>::to_vec).collect()
+    };
+    let sent = members(data);
+    for (key, found) in [&b"a"[..], b"b"].iter().zip(read(data)) {
+        let value = sent.iter().find_map(|member| {
+            let text = member.split(|byte| *byte == b';').next()?;
+            let at = text.iter().position(|byte| *byte == b'=')?;
+            (text[..at].trim_ascii() == *key).then(|| unescaped(text[at + 1..].trim_ascii()))
+        });
+        assert_eq!(found, value);
+    }
+
+    let Rewritten::To(changed) = CHANGE.with(|change| change.apply(Some(data))) else {
+        panic!("what sets a member changes any baggage")
+    };
+    assert_eq!(read(&changed), [Some(b"1, 2".to_vec()), None]);
+    let kept = members(&changed);
+    assert!(changed.len() <= 8_192 && kept.len() <= 64);
+    let mut left = sent.iter();
+    for member in kept.iter().skip(1) {
+        assert!(left.any(|sent| sent == member), "what is kept was sent, in this order");
+    }
+}
+
+/// A text without its percent-escapes.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    // A blank is what no plus sign is decoded to.
+    let plus = text.split(|byte| *byte == b'+').map(decoded);
+    plus.collect::<Vec<_>>().join(&b'+')
 }
 
 /// The first parameter of the name, by decoding all.

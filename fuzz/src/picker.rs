@@ -107,6 +107,7 @@ impl<'d> Picker<'d> {
                 3 => ("path", ""),
                 4 => ("method", ""),
                 5 => ("system", self.pick(&["domain", "clientIP", "clientUa"])),
+                6 => ("baggage", self.pick(&["a", "b"])),
                 _ => ("header", "x"),
             };
             let item = json!({ "key": key, "operator": operator, "value": self.value(operator) });
@@ -138,6 +139,7 @@ impl<'d> Picker<'d> {
         Sample {
             header: maybe(&["abc", "aXXXXc", "abababababababab", "a b c"]),
             cookies: maybe(&["a=1; b=ab", "a=\"abc\"", ";;b=1.5"]),
+            baggage: maybe(&["a=1;p, b=ab", "a=%61bc", ",,b=1.5,b=a"]),
             target: maybe(&["/a/b?a=1.5&b=ab", "/a?a", "/ab?b=%61bc"]),
             method: maybe(&["GET", "POST", "get"]),
             host: maybe(&["a:80", "[::1]:80", "AB"]),

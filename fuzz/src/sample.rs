@@ -8,6 +8,7 @@ use tse_route::engine::{Body, Bytes, Request};
 pub(crate) struct Sample {
     pub(crate) header: Option<Vec<u8>>,
     pub(crate) cookies: Option<Vec<u8>>,
+    pub(crate) baggage: Option<Vec<u8>>,
     pub(crate) target: Option<Vec<u8>>,
     pub(crate) method: Option<Vec<u8>>,
     pub(crate) host: Option<Vec<u8>>,
@@ -24,6 +25,7 @@ impl Sample {
         let full = Self {
             header: text("1.2.3"),
             cookies: text("a=1; b=\"2\""),
+            baggage: text("a=1;p, b=%32"),
             target: text("/a/b?a=1&b=%32#x"),
             method: text("GET"),
             host: text("a.example:80"),
@@ -48,6 +50,10 @@ impl Request for Sample {
 
     fn cookies(&self) -> Option<Bytes<'_>> {
         borrowed(&self.cookies)
+    }
+
+    fn baggage(&self) -> Option<Bytes<'_>> {
+        borrowed(&self.baggage)
     }
 
     fn target(&self) -> Option<Bytes<'_>> {

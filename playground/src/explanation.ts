@@ -58,7 +58,7 @@ function outcome(answer: Answer): HTMLElement {
 }
 
 function headers(answer: Answer): HTMLElement {
-  const { set, add, remove } = answer.request_headers;
+  const { set, add, remove, baggage } = answer.request_headers;
   const lines = [
     ...answer.response_headers.map(([name, value]) => h("code", {}, `${name}: ${value}`)),
   ];
@@ -66,6 +66,8 @@ function headers(answer: Answer): HTMLElement {
     ...remove.map((name) => h("code", {}, `− ${name}`)),
     ...set.map(([name, value]) => h("code", {}, `= ${name}: ${value}`)),
     ...add.map(([name, value]) => h("code", {}, `+ ${name}: ${value}`)),
+    ...(baggage?.remove ?? []).map((key) => h("code", {}, `− baggage: ${key}`)),
+    ...(baggage?.set ?? []).map((member) => h("code", {}, `= baggage: ${member}`)),
   ];
   return h(
     "div",

@@ -67,7 +67,13 @@ export interface Answer {
   probabilities: Record<string, number>;
   hash: { on: string; key: string; client: string } | null;
   response_headers: [string, string][];
-  request_headers: { remove: string[]; set: [string, string][]; add: [string, string][] };
+  request_headers: {
+    remove: string[];
+    set: [string, string][];
+    add: [string, string][];
+    /** Members as they stand in the header, and keys of those that only go. */
+    baggage: { remove: string[]; set: string[] } | null;
+  };
   trace: Step[];
 }
 

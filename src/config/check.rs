@@ -1,8 +1,10 @@
 //! What no single field can know: sums, references and ties.
 
+use super::baggage::{BAGGAGE_BYTES, Member};
 use super::check_delivery;
 use super::condition::{Item, Location};
 use super::model::{Config, GlobalConfig, Rule};
+use super::placeholders::Placeholders;
 use super::read::{nearest, quote};
 use super::report::{Cursor, Report, Step};
 use super::values::Share;
@@ -14,6 +16,7 @@ pub(super) fn check(config: &Config, report: Report) -> Report {
     at.field("rules", |at| {
         at.each(&config.rules, |rule, at| {
             check_shares(rule, at);
+            check_baggage(rule, at);
             check_delivery::check(rule, at);
         });
         check_ties(&config.rules, at);
@@ -48,6 +51,48 @@ fn check_shares<'c>(rule: &'c Rule, at: &mut Cursor<'c>) {
                  the remaining {rest} stays with the service's own upstream"
             ));
         }
+    });
+}
+
+/// Each member of the baggage is set once, and all of them have room in it.
+fn check_baggage<'c>(rule: &'c Rule, at: &mut Cursor<'c>) {
+    let check_members = |members: &'c [Member], names: &Placeholders, at: &mut Cursor<'c>| {
+        let mut length = 0;
+        let mut seen = HashSet::new();
+        at.each(members, |member, at| {
+            length += member.text(names).len() + 1;
+            at.field("key", |at| {
+                if !seen.insert(member.key.0.as_str()) && at.is_sound() {
+                    at.error(format!(
+                        "found {} a second time; accepted is each key once",
+                        quote(&member.key.0)
+                    ));
+                }
+            });
+        });
+        // The last one has no comma after it.
+        if length > BAGGAGE_BYTES + 1 {
+            at.error(format!(
+                "found members of {} bytes in all; accepted are at most {BAGGAGE_BYTES}, which is \
+                 what a baggage may have",
+                length - 1
+            ));
+        }
+    };
+    at.field("upstream", |at| {
+        at.each(&rule.upstream.0, |upstream, at| {
+            let baggage = upstream.request_headers.as_ref();
+            let Some(baggage) = baggage.and_then(|headers| headers.baggage.as_ref()) else {
+                return;
+            };
+            let name = upstream.name.as_ref().map(|name| name.0.as_str());
+            let names = Placeholders::new(rule.name.as_deref(), rule.weight.get(), name);
+            at.field("request_headers", |at| {
+                at.field("baggage", |at| {
+                    at.field("set", |at| check_members(&baggage.set, &names, at));
+                });
+            });
+        });
     });
 }
 

@@ -1,10 +1,11 @@
 //! Conditions: items by location.
 
+use super::baggage::BaggageKey;
 use super::read::{
     Field, as_object, describe, is_empty_object, keywords, mismatch, nearest, refuse_unknown, word,
 };
 use super::report::Cursor;
-use super::values::{HeaderName, Text};
+use super::values::{HeaderName, Text, is_token};
 use serde_json::Value;
 
 /// The most items that one location of a rule may have.
@@ -21,6 +22,8 @@ keywords! {
         Query = "query",
         /// A cookie.
         Cookie = "cookie",
+        /// A member of the W3C baggage.
+        Baggage = "baggage",
         /// A parameter of the body, or the body as a whole.
         Body = "body",
         /// What the gateway knows of the client and the connection.
@@ -210,6 +213,9 @@ impl Item {
             (Location::System, Some(found)) => {
                 word(&Value::from(found.as_str()), |_| None::<()>, SystemKey::WORDS, at);
             }
+            (Location::Baggage, Some(key)) if !key.is_empty() && !is_token(key) => {
+                at.error(BaggageKey::refusal(key));
+            }
             (Location::Header, Some(name)) if HeaderName::parse(name).is_none() => {
                 let hint = match name.as_str() {
                     ":path" => "; the location `path` looks at the path",
@@ -244,6 +250,7 @@ impl Item {
         let key = match location {
             Location::Header => HeaderName::schema(),
             Location::Query | Location::Cookie => json!({ "type": "string", "minLength": 1 }),
+            Location::Baggage => BaggageKey::schema(),
             Location::System => {
                 // Any case: draft 4 knows no flags for patterns.
                 let any_case = |word: &str| -> String {
@@ -417,8 +424,7 @@ pub struct Condition {
 
 impl Field for Condition {
     fn read<'v>(value: &'v Value, at: &mut Cursor<'v>) -> Self {
-        let accepted =
-            "an object with `header`, `query`, `cookie`, `body`, `system`, `path`, `method`";
+        let accepted = "an object with `header`, `query`, `cookie`, `baggage`, `body`, `system`, `path`, `method`";
         let Some(object) = as_object(value, accepted, at) else { return Self::default() };
         for name in object.keys().filter(|name| Location::from_word(name).is_none()) {
             if at.is_full() {

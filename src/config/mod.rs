@@ -3,11 +3,13 @@
 //! [`parse`] reads JSON strictly and reports every fault with its place. What a value *means* to a
 //! request is the business of [`crate::engine`], which adds its own faults to the same report.
 
+mod baggage;
 mod check;
 mod check_delivery;
 mod condition;
 mod delivery;
 mod model;
+mod placeholders;
 mod read;
 mod report;
 #[cfg(feature = "schema")]
@@ -18,6 +20,7 @@ mod tree;
 mod values;
 mod written;
 
+pub use baggage::{BAGGAGE_BYTES, BaggageChanges, BaggageKey, Member};
 pub use condition::{Condition, Delimiter, Item, Items, Location, MAX_ITEMS, Operator, SystemKey};
 pub use delivery::{
     CircuitBreaker, CookieName, CookiePath, HashOn, NamedWeights, Rate, Rollout, Span, Stage,
@@ -27,6 +30,8 @@ pub use model::{
     Config, GlobalConfig, Header, HostChoice, MAX_RULES, MAX_UPSTREAMS, MatchType, RequestHeaders,
     ResponseHeaderNames, ResponseHeaders, RouteBy, Rule, Upstream, Upstreams,
 };
+pub(crate) use placeholders::printable;
+pub use placeholders::{OWN, Placeholders};
 pub use read::Whole;
 pub use read::{nearest, quote};
 pub(crate) use report::Cursor;

@@ -1,5 +1,6 @@
 //! What an operator writes.
 
+use super::baggage::BaggageChanges;
 use super::condition::{Condition, Delimiter};
 use super::delivery::{CircuitBreaker, CookieName, CookiePath, HashOn, Rollout};
 use super::read::{Field, Whole, keywords, mismatch, object};
@@ -130,14 +131,16 @@ object! {
 }
 
 object! {
-    /// Changes to the headers of a request: `remove`, then `set`, then `add`.
+    /// Changes to the headers of a request: `remove`, then `set`, then `add`, then `baggage`.
     pub struct RequestHeaders {
-        /// Headers that replace what the client sent.
+        /// Headers that replace what the client sent; in a value, `{rule}` and `{upstream}` stand for the labels of what was chosen.
         set: Vec<Header> = { Vec::new() },
         /// Headers that are added to what the client sent.
         add: Vec<Header> = { Vec::new() },
         /// Names of headers that are removed.
         remove: Vec<ChangedHeader> = { Vec::new() },
+        /// Changes to members of the W3C baggage; all others stay as they came.
+        baggage: Option<BaggageChanges> = { None },
     }
 }
 

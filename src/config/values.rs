@@ -102,6 +102,18 @@ impl Field for Share {
     }
 }
 
+/// Whether this is a `token` (RFC 9110, section 5.6.2).
+pub(super) fn is_token(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
+}
+
+/// The JSON Schema of a `token`.
+#[cfg(feature = "schema")]
+pub(super) fn token_schema() -> Value {
+    serde_json::json!({ "type": "string", "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" })
+}
+
 /// The name of an HTTP header, kept in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderName(String);
@@ -109,9 +121,7 @@ pub struct HeaderName(String);
 impl HeaderName {
     /// A name in lower case, if it is a `token` (RFC 9110, section 5.6.2).
     pub fn parse(name: &str) -> Option<Self> {
-        let is_token =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        (!name.is_empty() && name.bytes().all(is_token)).then(|| Self(name.to_ascii_lowercase()))
+        is_token(name).then(|| Self(name.to_ascii_lowercase()))
     }
 
     /// The name in lower case.
@@ -137,7 +147,7 @@ impl Field for HeaderName {
 
     #[cfg(feature = "schema")]
     fn schema() -> Value {
-        serde_json::json!({ "type": "string", "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" })
+        token_schema()
     }
 }
 

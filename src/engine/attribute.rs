@@ -1,7 +1,7 @@
 //! Which part of a request a condition looks at.
 
 use super::body::{self, Keys, Parameter};
-use super::parse::{authority, cookie, query};
+use super::parse::{authority, baggage, cookie, query};
 use super::patterns::{Found, Searches};
 use super::request::{Body, Bytes, Request};
 use crate::config::{Item, Location, SystemKey};
@@ -16,6 +16,8 @@ pub(crate) enum Attribute {
     Header(Box<str>),
     Query(Box<[u8]>),
     Cookie(Box<[u8]>),
+    /// A member of the baggage, by its key.
+    Baggage(Box<[u8]>),
     /// A parameter of the body by its key, or the whole body.
     Body(Option<Box<str>>),
     Domain,
@@ -33,6 +35,7 @@ impl Attribute {
             Location::Header => Self::Header(key.into()),
             Location::Query => Self::Query(key.as_bytes().into()),
             Location::Cookie => Self::Cookie(key.as_bytes().into()),
+            Location::Baggage => Self::Baggage(key.as_bytes().into()),
             Location::Body => Self::Body((!key.is_empty()).then(|| key.into())),
             Location::Path => Self::Path,
             Location::Method => Self::Method,
@@ -102,6 +105,8 @@ enum Slot<'r> {
     OfTarget(Range<usize>),
     /// A piece of the joined cookies.
     OfCookies(Range<usize>),
+    /// A piece of the joined baggage.
+    OfBaggage(Range<usize>),
     /// A piece of the body.
     OfBody(Range<usize>),
 }
@@ -120,6 +125,7 @@ pub(crate) struct Facts<'r, 't, R> {
     slots: Slots<'r>,
     target: Option<Option<Bytes<'r>>>,
     cookies: Option<Option<Bytes<'r>>>,
+    baggage: Option<Option<Bytes<'r>>>,
     body: Option<body::Parsed<'r>>,
     /// What was found of the patterns of attributes.
     found: SmallVec<[(usize, Found); 1]>,
@@ -137,6 +143,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
             slots: Slots::default(),
             target: None,
             cookies: None,
+            baggage: None,
             body: None,
             found: SmallVec::new(),
             is_unsure: false,
@@ -214,6 +221,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
             Some(Slot::Value(bytes)) => Some(&**bytes),
             Some(Slot::OfTarget(range)) => part(&self.target, range),
             Some(Slot::OfCookies(range)) => part(&self.cookies, range),
+            Some(Slot::OfBaggage(range)) => part(&self.baggage, range),
             Some(Slot::OfBody(range)) => self
                 .body
                 .as_ref()
@@ -257,6 +265,14 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
                 let cookies = self.cookies.get_or_insert_with(|| request.cookies());
                 match cookies.as_deref().and_then(|cookies| cookie::find(cookies, name)) {
                     Some(range) => Slot::OfCookies(range),
+                    None => Slot::Absent,
+                }
+            }
+            Attribute::Baggage(key) => {
+                let members = self.baggage.get_or_insert_with(|| request.baggage());
+                match members.as_deref().and_then(|members| baggage::find(members, key)) {
+                    Some(query::Found::AsSent(range)) => Slot::OfBaggage(range),
+                    Some(query::Found::Decoded(value)) => Slot::Value(Cow::Owned(value)),
                     None => Slot::Absent,
                 }
             }

@@ -131,6 +131,9 @@ mod tests {
         fn cookies(&self) -> Option<Bytes<'_>> {
             None
         }
+        fn baggage(&self) -> Option<Bytes<'_>> {
+            None
+        }
         fn target(&self) -> Option<Bytes<'_>> {
             None
         }

@@ -4,6 +4,7 @@
 //! arguments, so that a decision is a pure function and is tested like one.
 
 mod attribute;
+mod baggage;
 mod body;
 mod breaker;
 mod choose;
@@ -24,6 +25,7 @@ mod sticky;
 mod table;
 mod weighted;
 
+pub use baggage::{BaggageChange, Rewritten};
 pub use body::BodyFault;
 pub use breaker::{Admission, Answers, Breaker, Policy};
 pub use choose::format_id;

@@ -13,6 +13,8 @@ pub trait Request {
     fn header(&self, name: &str) -> Option<Bytes<'_>>;
     /// All `Cookie` headers, joined by `;`.
     fn cookies(&self) -> Option<Bytes<'_>>;
+    /// All `baggage` headers, joined by `,`.
+    fn baggage(&self) -> Option<Bytes<'_>>;
     /// The client's path with its query, as sent.
     fn target(&self) -> Option<Bytes<'_>>;
     /// The method, as sent.

@@ -23,6 +23,10 @@ impl Request for Incoming<'_> {
         self.host.cookies().map(Cow::Owned)
     }
 
+    fn baggage(&self) -> Option<Bytes<'_>> {
+        self.host.baggage().map(Cow::Owned)
+    }
+
     fn target(&self) -> Option<Bytes<'_>> {
         self.host.target().map(Cow::Owned)
     }

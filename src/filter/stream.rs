@@ -8,7 +8,7 @@ use super::plugin::Plugin;
 use super::request::{Incoming, Surroundings};
 use crate::config::RequestHeaders;
 use crate::effect::{ERROR_HEADER, Effect};
-use crate::engine::{Body, BodyFault, Choice, Outcome, Rule, Verdict};
+use crate::engine::{BaggageChange, Body, BodyFault, Choice, Outcome, Rewritten, Rule, Verdict};
 use crate::host::abi::{self, Buffer, Map};
 use crate::host::{Bodies, Host, Origin, Refusal, Routing};
 use crate::observe::{log as output, metrics};
@@ -346,6 +346,9 @@ impl Stream {
         }
         if routing == Routing::Taken {
             change_request(effect.request_headers());
+            if let Some(change) = effect.baggage() {
+                change_baggage(host, change);
+            }
             self.shown = Shown::Decision(choice);
             if plugin.loaded.config.access_log {
                 host.publish(effect);
@@ -377,6 +380,18 @@ fn change_request(changes: &RequestHeaders) {
     });
     let failures = removed.chain(set).chain(added).filter(Result::is_err).count();
     if failures > 0 {
+        report_host("the gateway refused to change a request header");
+    }
+}
+
+/// Changes members of the request's baggage. One header takes the place of all.
+fn change_baggage(host: &dyn Host, change: &BaggageChange) {
+    let changed = match change.apply(host.baggage().as_deref()) {
+        Rewritten::Untouched => Ok(()),
+        Rewritten::Removed => abi::remove_header(Map::Request, b"baggage"),
+        Rewritten::To(baggage) => abi::set_header(Map::Request, b"baggage", &baggage),
+    };
+    if changed.is_err() {
         report_host("the gateway refused to change a request header");
     }
 }

@@ -1,7 +1,7 @@
 //! What Kong's plugin `tse-route-bridge` and the filter tell each other.
 //!
 //! The bridge writes itself into the configuration before the filter reads it, as the first member
-//! of its text: `{"$bridge":{"protocol":2,"id":17}, …`. The filter answers each request with one
+//! of its text: `{"$bridge":{"protocol":3,"id":17}, …`. The filter answers each request with one
 //! request header, [`DECISION`], which the bridge follows and takes away. Neither ever runs inside
 //! a call of the other: Lua that runs while a filter does has killed workers.
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// The version of the protocol that this filter speaks.
-const PROTOCOL: u64 = 2;
+const PROTOCOL: u64 = 3;
 
 /// What a configuration says of the bridge.
 #[derive(Clone, Debug, PartialEq)]

@@ -37,21 +37,30 @@ pub fn is_certainly_envoy() -> bool {
     abi::knows_standard_output()
 }
 
-impl Host for Envoy {
-    /// Envoy hands over only the first of several headers; all of them are only in the whole map.
-    fn cookies(&self) -> Option<Vec<u8>> {
-        let headers = abi::headers(Map::Request).ok()?;
-        let mut cookies: Option<Vec<u8>> = None;
-        for (_, value) in abi::pairs(&headers).filter(|(name, _)| *name == b"cookie") {
-            match &mut cookies {
-                None => cookies = Some(value.to_vec()),
-                Some(cookies) => {
-                    cookies.push(b';');
-                    cookies.extend_from_slice(value);
-                }
+/// All request headers of a name, joined. Envoy hands over only the first of several; all of them
+/// are only in the whole map.
+fn all(name: &[u8], separator: u8) -> Option<Vec<u8>> {
+    let headers = abi::headers(Map::Request).ok()?;
+    let mut all: Option<Vec<u8>> = None;
+    for (_, value) in abi::pairs(&headers).filter(|(found, _)| *found == name) {
+        match &mut all {
+            None => all = Some(value.to_vec()),
+            Some(all) => {
+                all.push(separator);
+                all.extend_from_slice(value);
             }
         }
-        cookies
+    }
+    all
+}
+
+impl Host for Envoy {
+    fn cookies(&self) -> Option<Vec<u8>> {
+        all(b"cookie", b';')
+    }
+
+    fn baggage(&self) -> Option<Vec<u8>> {
+        all(b"baggage", b',')
     }
 
     fn target(&self) -> Option<Vec<u8>> {

@@ -7,6 +7,8 @@ use crate::effect::Effect;
 pub trait Host {
     /// All `Cookie` headers, joined by `;`.
     fn cookies(&self) -> Option<Vec<u8>>;
+    /// All `baggage` headers, joined by `,`.
+    fn baggage(&self) -> Option<Vec<u8>>;
     /// The client's path with its query, as sent.
     fn target(&self) -> Option<Vec<u8>>;
     /// The method, as sent.

@@ -78,6 +78,12 @@ impl Host for Kong {
         abi::property(b"ngx\0http_cookie").ok()
     }
 
+    /// nginx joins repeated headers in their variable since 1.23 (Kong since 3.6); before, it has the
+    /// first.
+    fn baggage(&self) -> Option<Vec<u8>> {
+        abi::property(b"ngx\0http_baggage").ok()
+    }
+
     /// As the client sent it; what the pseudo-header has is decoded and normalised.
     fn target(&self) -> Option<Vec<u8>> {
         abi::property(b"request\0path").ok()
@@ -124,7 +130,8 @@ impl Host for Kong {
     fn refuses(&self, effect: &Effect) -> Option<Refusal> {
         let Side::Alone { refusal, header, .. } = &self.0 else { return None };
         let leaves = effect.upstream().is_some() && header.is_none();
-        let changes = *effect.request_headers() != RequestHeaders::default();
+        let changes =
+            *effect.request_headers() != RequestHeaders::default() || effect.baggage().is_some();
         (leaves || changes).then_some(*refusal)
     }
 

@@ -15,8 +15,7 @@ use std::rc::Rc;
 /// How many pairs of a rule and an upstream a worker counts one by one.
 pub const MAX_PAIRS: usize = 3_000;
 
-/// The label of the service's own upstream; Kong's bridge plugin has the same.
-pub const OWN: &str = "(own)";
+pub use crate::config::OWN;
 
 /// Both labels of all pairs beyond [`MAX_PAIRS`].
 const OTHER: &str = "(other)";

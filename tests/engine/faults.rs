@@ -158,6 +158,13 @@ fn every_fault_has_its_place() {
             "without line breaks",
         ),
         (
+            json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "baggage": {
+                "set": [{ "key": "a", "value": "%".repeat(3_000) }],
+            } } }] }] }),
+            "rules[0].upstream[0].request_headers.baggage.set",
+            "members of 9002 bytes in all; accepted are at most 8192",
+        ),
+        (
             json!({ "rules": [{ "upstream": [{ "name": "a", "request_headers": { "remove": ["X-Tse-Route-Upstream"] } }] }] }),
             "rules[0].upstream[0].request_headers.remove[0]",
             "carries the chosen upstream",

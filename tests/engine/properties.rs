@@ -109,7 +109,7 @@ fn integers_are_ordered_as_integers() {
 
 #[test]
 fn any_bytes_anywhere_are_answered() {
-    let names = ["header", "query", "cookie", "body"];
+    let names = ["header", "query", "cookie", "baggage", "body"];
     let mut conditions: Vec<_> = ["eq", "gt", "regex", "in", "contains", "path_prefix"]
         .iter()
         .flat_map(|operator| {
@@ -144,8 +144,12 @@ fn any_bytes_anywhere_are_answered() {
                 method: Some(d.clone()),
                 ..MemoryRequest::get(&a)
             };
-            let request =
-                request.header("p", &b).header("cookie", &c).header("content-type", &a).body(&d);
+            let request = request
+                .header("p", &b)
+                .header("cookie", &c)
+                .header("baggage", &c)
+                .header("content-type", &a)
+                .body(&d);
             decide(&loaded, &request);
             Ok(())
         })

@@ -32,6 +32,25 @@ fn all_cookie_headers_count() {
 }
 
 #[test]
+fn members_of_all_baggage_headers_count() {
+    let request = MemoryRequest::get("/")
+        .header("baggage", "lane=gr%65en;ttl=1, b = 2 ")
+        .header("Baggage", "c=a%2Cb+c,lane=blue");
+    for (key, value, expected) in [
+        ("lane", "green", true),
+        ("lane", "blue", false),
+        ("b", "2", true),
+        ("c", "a,b+c", true),
+        ("C", "a,b+c", false),
+        ("ttl", "1", false),
+    ] {
+        assert_eq!(holds(&eq("baggage", key, value), &request), expected, "{key}={value}");
+    }
+    let absent = json!({ "baggage": { "key": "none", "operator": "not exists" } });
+    assert!(holds(&absent, &request) && holds(&absent, &MemoryRequest::get("/")));
+}
+
+#[test]
 fn header_names_have_no_case() {
     let request = MemoryRequest::get("/").header("X-Version", "2");
     assert!(holds(&eq("header", "x-VERSION", "2"), &request));
@@ -42,8 +61,9 @@ fn values_are_bytes() {
     let junk = b"\xff\xfe\x80";
     let request = MemoryRequest::get(b"/\xff?p=\xff%fe\x80")
         .header("p", junk)
-        .header("cookie", b"p=\xff\xfe\x80");
-    for location in ["header", "query", "cookie"] {
+        .header("cookie", b"p=\xff\xfe\x80")
+        .header("baggage", b"p=\xff%fe\x80;\xff");
+    for location in ["header", "query", "cookie", "baggage"] {
         for (operator, value, expected) in [
             ("exists", "", true),
             ("ne", "x", true),
@@ -62,7 +82,7 @@ fn values_are_bytes() {
 #[test]
 fn an_empty_request_is_no_error() {
     let nothing = MemoryRequest::default();
-    for location in ["header", "query", "cookie", "body"] {
+    for location in ["header", "query", "cookie", "baggage", "body"] {
         assert!(!holds(&eq(location, "p", ""), &nothing), "{location}");
     }
     for location in ["path", "method"] {
@@ -87,6 +107,7 @@ fn each_part_is_read_at_most_once_and_only_when_needed() {
         request.reads.take()
     };
     let request = MemoryRequest::get("/x?a=1&b=2").header("cookie", "a=1").header("v", "2");
+    let request = request.header("baggage", "a=1");
 
     assert_eq!(reads(&[], &request), [""; 0]);
     let same = [eq("header", "v", "1"), eq("header", "V", "3"), eq("header", "v", "4")];
@@ -95,6 +116,8 @@ fn each_part_is_read_at_most_once_and_only_when_needed() {
     assert_eq!(reads(&of_target, &request), ["target"]);
     let of_cookies = [eq("cookie", "a", "0"), eq("cookie", "b", "0")];
     assert_eq!(reads(&of_cookies, &request), ["cookies"]);
+    let of_baggage = [eq("baggage", "a", "0"), eq("baggage", "b", "0")];
+    assert_eq!(reads(&of_baggage, &request), ["baggage"]);
     let decided_early = [eq("header", "v", "2"), eq("header", "other", "1")];
     assert_eq!(reads(&decided_early, &request), ["v"]);
     let unmet = json!({

@@ -42,6 +42,13 @@ impl MemoryRequest {
         self
     }
 
+    /// All headers of a name, joined.
+    fn all(&self, name: &str, separator: u8) -> Option<Bytes<'_>> {
+        let of_name = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        let values: Vec<&[u8]> = of_name.map(|(_, value)| value.as_slice()).collect();
+        (!values.is_empty()).then(|| Cow::Owned(values.join(&separator)))
+    }
+
     fn read(&self, what: &str) {
         self.reads.borrow_mut().push(what.to_owned());
     }
@@ -60,13 +67,12 @@ impl Request for MemoryRequest {
 
     fn cookies(&self) -> Option<Bytes<'_>> {
         self.read("cookies");
-        let cookies: Vec<&[u8]> = self
-            .headers
-            .iter()
-            .filter(|(header, _)| header.eq_ignore_ascii_case("cookie"))
-            .map(|(_, value)| value.as_slice())
-            .collect();
-        (!cookies.is_empty()).then(|| Cow::Owned(cookies.join(&b';')))
+        self.all("cookie", b';')
+    }
+
+    fn baggage(&self) -> Option<Bytes<'_>> {
+        self.read("baggage");
+        self.all("baggage", b',')
     }
 
     fn target(&self) -> Option<Bytes<'_>> {

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import pytest
 from cases import Case, Rules
@@ -55,6 +55,12 @@ def cookie(value: str | None) -> dict[str, Any]:
     return {"headers": [("cookie", f"other=1{probe}; probes=2")]}
 
 
+def baggage(value: str | None) -> dict[str, Any]:
+    """Carries a value in a member of the baggage, among others."""
+    probe = "" if value is None else f",probe={quote(value)};probe=9"
+    return {"headers": [("baggage", f"other=1;probe=8{probe}"), ("baggage", "probes=2")]}
+
+
 def json_body(value: str | None) -> dict[str, Any]:
     """Carries a value deep in a JSON body."""
     user = {"id": 7} if value is None else {"id": 7, "tags": [value]}
@@ -81,6 +87,7 @@ PLACES = (
     Place("header", "header", "X-Probe", header("x-probe")),
     Place("query", "query", "probe", query),
     Place("cookie", "cookie", "probe", cookie),
+    Place("baggage", "baggage", "probe", baggage),
     Place("JSON body", "body", "user.tags.0", json_body),
     Place("form body", "body", "probe", form_body),
     Place("text body", "body", None, text_body),

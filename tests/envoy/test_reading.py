@@ -60,6 +60,29 @@ def cookies() -> Iterator[Case]:
         yield Case(title, equal("cookie", key, value), holds, headers=headers)
 
 
+def baggage() -> Iterator[Case]:
+    """Members of all baggage headers, with decoded values."""
+    table: list[tuple[list[str], str, str, bool]] = [
+        (["a=1", "b=2"], "a", "1", True),
+        (["a=1", "b=2"], "b", "2", True),
+        (["a=1,c=3", "b=2, a=4"], "a", "1", True),
+        (["a=1,c=3", "b=2, a=4"], "a", "4", False),
+        (["a=1;p=2 ,\tb = 2 ;p"], "b", "2", True),
+        (["a=1;b=2"], "b", "2", False),
+        (["a=%31%2C+"], "a", "1,+", True),
+        (["a=%zz%"], "a", "%zz%", True),
+        (["a=1=2"], "a", "1=2", True),
+        (["a="], "a", "", True),
+        (["a"], "a", "", False),
+        (["A=1", "%61=1"], "a", "1", False),
+        ([",;=,, =;a=1", "a=2"], "a", "2", True),
+    ]
+    for lines, key, value, holds in table:
+        headers = [("baggage", line) for line in lines]
+        title = f"member {key}={value!r} in {' and '.join(lines)}"
+        yield Case(title, equal("baggage", key, value), holds, headers=headers)
+
+
 def queries() -> Iterator[Case]:
     """Names and values are decoded, and what cannot be stays as it is."""
     table = [
@@ -99,6 +122,7 @@ def bytes_in_headers() -> Iterator[Case]:
     for name, condition, headers in (
         ("header", "header", [("x-probe", b"\xff\xfeb")]),
         ("cookie", "cookie", [("cookie", b"\xff=\xfe; x-probe=\xff\xfeb; \xc0")]),
+        ("baggage", "baggage", [("baggage", b"\xff=\xfe,x-probe=\xff%feb;\xc0")]),
         ("user agent", "system", [("user-agent", b"\xff\xfeb")]),
     ):
         key = "clientUa" if condition == "system" else "x-probe"
@@ -149,7 +173,7 @@ def hosts() -> Iterator[Case]:
     )
 
 
-CASES = [*repeated(), *cookies(), *queries(), *bytes_in_headers(), *hosts()]
+CASES = [*repeated(), *cookies(), *baggage(), *queries(), *bytes_in_headers(), *hosts()]
 RULES = Rules(CASES)
 
 # Junk looks at everything, so that everything is read.
@@ -157,6 +181,7 @@ LOOKS_AT_ALL = {
     "header": {"key": "x-probe", "operator": "prefix", "value": "~"},
     "query": {"key": "a", "operator": "gt", "value": "1"},
     "cookie": {"key": "a", "operator": "contains", "value": "~"},
+    "baggage": {"key": "a", "operator": "contains", "value": "~"},
     "body": {"key": "a", "operator": "eq", "value": "~"},
     "system": [
         {"key": "domain", "operator": "regex", "value": "~"},
@@ -260,6 +285,7 @@ JUNK = [
     {"headers": [("x-probe", bytes([*range(0x80, 0x100)]))]},
     {"headers": [("cookie", bytes([*range(0x80, 0x100)]))]},
     {"headers": [("cookie", b"\xff;=;;a;a=;\xfe=\xfd"), ("cookie", b"")]},
+    {"headers": [("baggage", b"\xff,=,,a,a=;\xfe=\xfd,%"), ("baggage", b"")]},
     {"headers": [("user-agent", b"\xc3\x28\xa0\xa1")]},
     {"headers": [("x-forwarded-for", b"\xff"), ("x-forwarded-proto", b"\xff")]},
     {"headers": [("content-type", b"\xff/\xff")], "body": b"\xff\xfe\x00"},

@@ -158,6 +158,26 @@ impl Bridge {
     }
 }
 
+/// Changes the baggage: what is set stands first, members of the keys go, all others stay.
+fn change_baggage(request: &mut Headers, change: &Value) {
+    let list = |kind: &str| -> Vec<Vec<u8>> {
+        let list = change[kind].as_array().cloned().unwrap_or_default();
+        list.iter().map(|text| text.as_str().expect("text").as_bytes().to_vec()).collect()
+    };
+    let (mut members, keys) = (list("set"), list("keys"));
+    let sent: Vec<Vec<u8>> = request.all("baggage").map(<[u8]>::to_vec).collect();
+    for member in sent.join(&b',').split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        let key = member.split(|byte| b"=;".contains(byte)).next().unwrap_or_default();
+        if !member.is_empty() && !keys.iter().any(|goes| goes == key.trim_ascii()) {
+            members.push(member.to_vec());
+        }
+    }
+    request.remove("baggage");
+    if !members.is_empty() {
+        request.add("baggage", members.join(&b','));
+    }
+}
+
 /// Makes the changes of a decision, to every copy of a header.
 fn change(request: &mut Headers, changes: &Value) {
     let list = |kind: &str| changes[kind].as_array().cloned().unwrap_or_default();
@@ -170,6 +190,9 @@ fn change(request: &mut Headers, changes: &Value) {
     }
     for pair in list("add") {
         request.add(text(&pair[0]), text(&pair[1]));
+    }
+    if changes["baggage"].is_object() {
+        change_baggage(request, &changes["baggage"]);
     }
 }
 

@@ -49,7 +49,7 @@ impl Kong {
 
     /// A Kong with the bridge plugin.
     pub fn bridged() -> Self {
-        Self::greeting(json!({ "protocol": 2 }))
+        Self::greeting(json!({ "protocol": 3 }))
     }
 
     /// A Kong with a bridge plugin that says this of itself.

@@ -60,6 +60,14 @@ fn with_request_header() -> Value {
     }] }] })
 }
 
+/// All of the traffic goes to the canary, with a member of the baggage more.
+fn with_baggage() -> Value {
+    json!({ "rules": [{ "upstream": [{
+        "name": "canary",
+        "request_headers": { "baggage": { "set": [{ "key": "lane", "value": "{upstream}" }] } },
+    }] }] })
+}
+
 /// How Envoy is told the upstream, and how the decision is shown.
 const ENVOY_ROUTES: [&str; 6] = [
     "set_header x-tse-route-upstream", // its route reads this
@@ -106,6 +114,7 @@ fn envoy_with_rules_on_other_places() {
         (json!({ "path": "/elsewhere" }), "get_header :path"),
         (json!({ "method": "PATCH" }), "get_header :method"),
         (eq("cookie", "group", "beta"), "get_headers request"), // one value of several is not enough
+        (eq("baggage", "lane", "beta"), "get_headers request"),
         (eq("system", "domain", "x"), "get_header :authority"),
         (eq("system", "httpScheme", "ftp"), "get_header x-forwarded-proto"),
         (eq("system", "clientIP", "10.0.0.1"), "get_property source.address"),
@@ -251,6 +260,7 @@ fn kong_with_rules_on_other_places() {
         (json!({ "path": "/elsewhere" }), "get_property request.path"),
         (json!({ "method": "PATCH" }), "get_property request.method"),
         (eq("cookie", "group", "beta"), "get_property ngx.http_cookie"), // all of them; no Lua
+        (eq("baggage", "lane", "beta"), "get_property ngx.http_baggage"),
         (eq("system", "domain", "x"), "get_header host"),
         (eq("system", "httpScheme", "ftp"), "get_property ngx.upstream_x_forwarded_proto"),
         (eq("system", "clientIP", "10.0.0.1"), "get_property source.address"),
@@ -292,6 +302,25 @@ fn kong_with_a_body() {
 #[test]
 fn kong_with_request_headers() {
     assert_eq!(calls(Kong::bridged(), &with_request_header(), plain), [BRIDGE]);
+    assert_eq!(calls(Kong::bridged(), &with_baggage(), plain), [BRIDGE]);
+}
+
+#[test]
+fn envoy_with_a_change_of_the_baggage() {
+    let [route, clear, shown @ ..] = ENVOY_ROUTES;
+    let sets = calls(Envoy::new(), &with_baggage(), plain);
+    let change = ["get_headers request", "set_header baggage"];
+    assert_eq!(sets, [&[route, clear], &change[..], &shown].concat());
+
+    let mut removes = with_baggage();
+    removes["rules"][0]["upstream"][0]["request_headers"]["baggage"] =
+        json!({ "remove": ["lane"] });
+    // What is not there is not taken away.
+    let without = calls(Envoy::new(), &removes, |request| request.header("baggage", "a=1"));
+    assert_eq!(without, [&[route, clear, "get_headers request"], &shown[..]].concat());
+    let with = calls(Envoy::new(), &removes, |request| request.header("baggage", "lane=1"));
+    let change = ["get_headers request", "remove_header baggage"];
+    assert_eq!(with, [&[route, clear], &change[..], &shown].concat());
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn everything() -> Value {
         ("header", json!({ "key": "tag", "operator": "regex", "value": "^(beta|b[0-9]+)x?$" })),
         ("query", json!({ "key": "age", "operator": "lt", "value": 30 })),
         ("cookie", json!({ "key": "group", "operator": "in", "global_config_id": "groups" })),
+        ("baggage", json!({ "key": "lane", "operator": "prefix", "value": "b" })),
         ("system", json!({ "key": "domain", "operator": "suffix", "value": ".example" })),
         (
             "system",
@@ -66,6 +67,7 @@ pub fn everything() -> Value {
             "set": [{ "name": "x-lane", "value": "canary" }],
             "add": [{ "name": "x-seen", "value": "tse-route" }],
             "remove": ["x-secret"],
+            "baggage": { "set": [{ "key": "lane", "value": "{rule}" }], "remove": ["x"] },
         } },
         { "name": "blue", "weight": 30 },
         { "name": null, "weight": 20, "request_headers": { "set": [{ "name": "x-lane", "value": "own" }] } },

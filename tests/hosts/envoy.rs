@@ -193,6 +193,40 @@ fn request_headers_change_with_the_upstream() {
 }
 
 #[test]
+fn a_member_of_the_baggage_changes_and_the_labels_are_filled_in() {
+    let changes = json!({
+        "set": [{ "name": "X-Lane", "value": "{rule}/{upstream}/{other}" }],
+        "add": [{ "name": "x-seen", "value": "{upstream}" }],
+        "baggage": { "set": [{ "key": "lane", "value": "{upstream}, {rule}" }], "remove": ["old"] },
+    });
+    let configuration = json!({ "rules": [
+        {
+            "name": "try\nthis", "weight": 20, "condition": eq("header", "version", "1"),
+            "upstream": [{ "name": "canary", "request_headers": changes }],
+        },
+        { "weight": 10, "upstream": [{ "request_headers": changes }] },
+    ] });
+    let mut host = Envoy::new().with(&configuration);
+    let mut send = |version: &str| {
+        let request = host.request().header("version", version).header("x-lane", "forged");
+        let request = request.header("baggage", "a=1;p=%20, lane=x;p");
+        request.header("Baggage", b"old=2,lane=y , b=\xe9").send()
+    };
+    let routed = send("1");
+    assert_eq!(routed.request_header("x-lane"), ["try this/canary/{other}"]);
+    assert_eq!(routed.request_header("x-seen"), ["canary"]);
+    let expected = r"lane=canary%2C%20try%20this,a=1;p=%20,b=\xe9";
+    assert_eq!(routed.request_header("baggage"), [expected]);
+
+    let own = send("2");
+    assert_eq!(own.request_header("x-lane"), ["10/(own)/{other}"]);
+    assert_eq!(own.request_header("baggage"), [r"lane=(own)%2C%2010,a=1;p=%20,b=\xe9"]);
+
+    let none = host.request().header("version", "1").send();
+    assert_eq!(none.request_header("baggage"), ["lane=canary%2C%20try%20this"]);
+}
+
+#[test]
 fn response_headers_are_as_configured() {
     let send = |response_headers: Value| {
         let mut configuration = canary();
@@ -253,6 +287,9 @@ fn repeated_headers_and_cookies() {
         (eq("cookie", "a", "1"), "cookie", ["x=0; a=1", "b=2"], true),
         (eq("cookie", "b", "2"), "Cookie", ["a=1", "b=\"2\""], true),
         (eq("cookie", "a", "2"), "cookie", ["a=1", "a=2"], false),
+        (eq("baggage", "a", "1"), "baggage", ["x=0;a=2 , a=%31", "b=2"], true),
+        (eq("baggage", "b", "2"), "Baggage", ["a=1", "b = 2;p"], true),
+        (eq("baggage", "a", "2"), "baggage", ["a=1", "a=2"], false),
     ];
     for (condition, name, values, holds) in table {
         let mut host = Envoy::new().with(&rules([rule(10, condition.clone(), "canary")]));

@@ -20,6 +20,7 @@ fn request() -> impl Strategy<Value = Request> {
         "version",
         "tag",
         "cookie",
+        "baggage",
         "user-agent",
         "content-type",
         "x-tse-route-upstream",

@@ -99,6 +99,29 @@ fn every_copy_of_a_header_is_changed() {
 }
 
 #[test]
+fn a_member_of_the_baggage_is_read_and_changed() {
+    let change = json!({ "set": [{ "key": "lane", "value": "{upstream}" }], "remove": ["old"] });
+    let mut configuration = rules([rule(7, eq("baggage", "group", "b 1"), "canary")]);
+    configuration["rules"][0]["upstream"][0]["request_headers"] = json!({ "baggage": change });
+    let mut host = Kong::bridged().with(&configuration);
+    let mut send = |group: &str| {
+        let request = host.request().header("baggage", "a=1;p,lane=x;q , old=2");
+        request.header("Baggage", &format!("lane=y, group={group}")).send()
+    };
+    let outcome = send("b%201;p");
+    assert_eq!(outcome.upstream, "canary");
+    assert_eq!(outcome.request_header("baggage"), ["lane=canary,a=1;p,group=b%201;p"]);
+    let unmatched = send("c");
+    assert_eq!(unmatched.request_header("baggage"), ["a=1;p,lane=x;q , old=2", "lane=y, group=c"]);
+
+    // Alone it can read, and not change.
+    let mut host = Kong::alone().with(&configuration);
+    let outcome = host.request().header("baggage", "group=b%201,lane=x").send();
+    assert_refused(&outcome, "bridge-missing");
+    assert_eq!(outcome.request_header("baggage"), ["group=b%201,lane=x"]);
+}
+
+#[test]
 fn an_upstream_that_cannot_serve_leaves_the_original_in_place() {
     for (upstream, reason) in [("nowhere", "unknown-upstream"), ("dead", "no-healthy-target")] {
         let mut host = Kong::bridged().dead_upstream("dead").with(&all_to(upstream.into()));
@@ -173,11 +196,11 @@ fn what_needs_no_bridge_only_warns_of_its_absence() {
 fn a_bridge_of_another_release_is_none() {
     let table = [
         (json!({ "protocol": 1 }), "found protocol 1"),
-        (json!({ "protocol": 3, "id": 1 }), "found protocol 3"),
+        (json!({ "protocol": 4, "id": 1 }), "found protocol 4"),
         (json!({}), "found protocol null"),
-        (json!({ "protocol": 2, "id": null }), "found the id null"),
-        (json!({ "protocol": 2, "id": "1.2" }), "found the id \"1.2\""),
-        (json!({ "protocol": 2, "id": "" }), "found the id \"\""),
+        (json!({ "protocol": 3, "id": null }), "found the id null"),
+        (json!({ "protocol": 3, "id": "1.2" }), "found the id \"1.2\""),
+        (json!({ "protocol": 3, "id": "" }), "found the id \"\""),
     ];
     for (greeting, found) in table {
         let mut host = Kong::greeting(greeting).with(&canary());
@@ -192,7 +215,7 @@ fn a_bridge_of_another_release_is_none() {
 #[test]
 fn the_bridge_may_call_a_configuration_as_it_likes() {
     for id in [json!(0), json!(u64::MAX), json!("17-9f3c0a")] {
-        let greeting = json!({ "protocol": 2, "id": id, "news": [1] });
+        let greeting = json!({ "protocol": 3, "id": id, "news": [1] });
         let mut host = Kong::greeting(greeting).with(&canary());
         assert_eq!(host.take_errors(), [""; 0]);
         assert_routed(&host.request().header("version", "1").send(), "10", "canary");

@@ -164,7 +164,7 @@ fn of_another(upstream: &str) -> String {
 #[test]
 fn a_later_filter_of_the_chain_has_the_last_word() {
     // (what the rules say without the body and with it, after another filter decided between)
-    let chain = || Kong::greeting(json!({ "protocol": 2, "id": 17, "others": 1 }));
+    let chain = || Kong::greeting(json!({ "protocol": 3, "id": 17, "others": 1 }));
     let send = |version: &str, body: &str| {
         let mut host = chain().with(&without_parameter());
         let request = post(&mut host, version, body);

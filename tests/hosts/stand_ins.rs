@@ -164,7 +164,7 @@ fn bridged() -> (Kong, [u64; 2]) {
     let ids = configurations.iter().enumerate().map(|(route, configuration)| {
         let text = kong.configuration(route, configuration.to_string().as_bytes());
         let text: Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(text["$bridge"]["protocol"], 2);
+        assert_eq!(text["$bridge"]["protocol"], 3);
         assert_eq!(text["rules"], configuration["rules"]);
         text["$bridge"]["id"].as_u64().unwrap()
     });

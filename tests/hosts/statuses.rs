@@ -70,6 +70,7 @@ fn exercise(host: &mut Host) -> Result<(), String> {
         .header("cookie", "group=staff")
         .header("user-agent", "curl/8")
         .header("tag", "b7")
+        .header("baggage", "x=1,lane=b2")
         .body(r#"{"user":{"#)
         .body(r#""id":42}}"#)
         .trailers()

@@ -8,6 +8,7 @@ local SPECS = {
   "spec.hashing",
   "spec.connections",
   "spec.request_headers",
+  "spec.baggage",
   "spec.outcomes",
   "spec.upstreams",
   "spec.certificates",

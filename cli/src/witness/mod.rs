@@ -156,6 +156,10 @@ impl Ask<'_> {
                 let pair = [self.key().as_bytes(), b"=", value].concat();
                 sample.add_header("cookie", &pair);
             }
+            Location::Baggage => {
+                let member = [self.key().as_bytes(), b"=", &encode(value)].concat();
+                sample.add_header("baggage", &member);
+            }
             Location::Body if self.key().is_empty() => sample.body = Some(value.to_vec()),
             Location::Body => {
                 let mut body = sample
@@ -254,6 +258,7 @@ mod tests {
             json!({ "query": { "key": "a b", "operator": "eq", "value": "c&d=e" } }),
             json!({ "query": [{ "key": "a", "operator": "eq", "value": 1 }, { "key": "b", "operator": "suffix", "value": 2 }] }),
             json!({ "cookie": [{ "key": "a", "operator": "eq", "value": 1 }, { "key": "b", "operator": "contains", "value": 2 }] }),
+            json!({ "baggage": [{ "key": "a", "operator": "eq", "value": "1, 2" }, { "key": "b", "operator": "contains", "value": 2 }] }),
             json!({ "path": "/a/b", "method": "POST", "query": { "key": "a", "operator": "exists" } }),
             json!({ "path": { "operator": "suffix", "value": ".png" } }),
             json!({ "path": { "operator": "path_prefix", "value": "/api" }, "method": { "operator": "ne", "value": "GET" } }),

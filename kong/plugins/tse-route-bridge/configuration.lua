@@ -14,7 +14,7 @@ local M = {}
 
 -- The version of what filter and bridge say to each other. Goes up with every change that an older
 -- half would misunderstand.
-M.PROTOCOL = 2
+M.PROTOCOL = 3
 
 M.FILTER = "tse-route"
 

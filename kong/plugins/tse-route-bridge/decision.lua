@@ -1,5 +1,8 @@
 -- Reads the decisions that the filter sends, and prepares what becomes of each.
 
+local baggage = require "kong.plugins.tse-route-bridge.baggage"
+
+
 local ipairs = ipairs
 local type = type
 
@@ -67,8 +70,9 @@ local function changes_of(sent)
   end
   local changes = {
     remove = names_of(sent.remove), set = pairs_of(sent.set), add = pairs_of(sent.add),
+    baggage = baggage.read(sent.baggage),
   }
-  if #changes.remove + #changes.set + #changes.add > 0 then
+  if #changes.remove + #changes.set + #changes.add > 0 or changes.baggage then
     return changes
   end
 end

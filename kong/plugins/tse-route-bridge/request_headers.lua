@@ -3,9 +3,13 @@
 -- A filter alone can neither remove a header nor guard one: what it removes, nginx still sends to the
 -- upstream, and what it replaces stays in further copies. Lua reaches every copy.
 
+local baggage = require "kong.plugins.tse-route-bridge.baggage"
+
+
 local ngx = ngx
 local ipairs = ipairs
 local pairs = pairs
+local type = type
 
 
 local M = {}
@@ -42,7 +46,22 @@ function M.clear(name, variable)
 end
 
 
--- First what is removed, then what is set, then what is added.
+-- Lua sees every copy; nginx's variable has them all since 1.23 only.
+local function change_baggage(change)
+  local sent = ngx.var.http_baggage and ngx.req.get_headers(0).baggage
+  local header, is_changed = baggage.apply(change, type(sent) == "table" and sent or { sent })
+  if not is_changed then
+    return
+  end
+  if header then
+    ngx.req.set_header("baggage", header)
+  else
+    ngx.req.clear_header("baggage")
+  end
+end
+
+
+-- First what is removed, then what is set, then what is added, then the baggage.
 function M.change(changes)
   local clear_header, set_header, var = ngx.req.clear_header, ngx.req.set_header, ngx.var
   for _, one in ipairs(changes.remove) do
@@ -64,6 +83,9 @@ function M.change(changes)
     else
       add_header(one.name, one.value)
     end
+  end
+  if changes.baggage then
+    change_baggage(changes.baggage)
   end
 end
 

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 struct Sample {
     headers: BTreeMap<&'static str, &'static str>,
     cookies: Option<&'static str>,
+    baggage: Option<&'static str>,
     target: Option<&'static str>,
     method: Option<&'static str>,
     host: Option<&'static str>,
@@ -47,6 +48,10 @@ impl Request for Sample {
 
     fn cookies(&self) -> Option<Bytes<'_>> {
         self.read("cookies", self.cookies)
+    }
+
+    fn baggage(&self) -> Option<Bytes<'_>> {
+        self.read("baggage", self.baggage)
     }
 
     fn target(&self) -> Option<Bytes<'_>> {
@@ -186,6 +191,7 @@ fn sample() -> impl Strategy<Value = Sample> {
     (
         prop::collection::btree_map(select(vec!["x", "y", "z"]), header_value(), 0..4),
         maybe(&["c=a; d=1.5", "c=abc", "d=\"b\"", "junk"]),
+        maybe(&["e=a, f=1.5;p", "e=%61bc", "f=b,f=c", "junk"]),
         maybe(&["/a?q=a", "/a/b?q=1.5&r=ab", "/ab", "/a/b/c?r", "*", "/b?q=%61%62", "/a/b/"]),
         maybe(&["GET", "a", "POST", "b"]),
         maybe(&["a", "B:80", "abc", "1.5"]),
@@ -193,17 +199,20 @@ fn sample() -> impl Strategy<Value = Sample> {
         maybe(&["a", "large", r#"{"k":"a","m":{"n":1.5}}"#, r#"{"k":"abc"}"#, "{"]),
         any::<bool>(),
     )
-        .prop_map(|(headers, cookies, target, method, host, address, body, pending)| Sample {
-            headers,
-            cookies,
-            target,
-            method,
-            host,
-            address,
-            body,
-            pending,
-            reads: RefCell::default(),
-        })
+        .prop_map(
+            |(headers, cookies, baggage, target, method, host, address, body, pending)| Sample {
+                headers,
+                cookies,
+                baggage,
+                target,
+                method,
+                host,
+                address,
+                body,
+                pending,
+                reads: RefCell::default(),
+            },
+        )
 }
 
 /// Small limits lead small tables into every structure of the index.

@@ -2,5 +2,7 @@
 //! sends is an error.
 
 pub(crate) mod authority;
+pub(crate) mod baggage;
 pub(crate) mod cookie;
+pub(crate) mod percent;
 pub(crate) mod query;

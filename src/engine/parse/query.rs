@@ -1,5 +1,6 @@
 //! The query of a request's target, as forms encode it (WHATWG URL, section 5.1).
 
+use super::percent;
 use memchr::memchr;
 use std::ops::Range;
 
@@ -41,13 +42,18 @@ pub(crate) fn find_in_form(form: &[u8], name: &[u8]) -> Option<Found> {
             let from = (equals + 1).min(length);
             let value = pair.get(from..)?;
             return Some(if needs_decoding(value) {
-                Found::Decoded(Decoder(value).collect())
+                Found::Decoded(decoded(value))
             } else {
                 Found::AsSent(start + from..start + length)
             });
         }
         start += length + 1;
     }
+}
+
+/// A text of a form, decoded.
+pub(crate) fn decoded(text: &[u8]) -> Vec<u8> {
+    Decoder(text).collect()
 }
 
 fn needs_decoding(text: &[u8]) -> bool {
@@ -73,19 +79,13 @@ impl Iterator for Decoder<'_> {
         self.0 = rest;
         match byte {
             b'+' => Some(b' '),
-            b'%' => {
-                let escaped = rest.split_first_chunk().and_then(|([high, low], rest)| {
-                    let hex = |digit: &u8| char::from(*digit).to_digit(16);
-                    Some((u8::try_from(hex(high)? * 16 + hex(low)?).ok()?, rest))
-                });
-                match escaped {
-                    Some((byte, rest)) => {
-                        self.0 = rest;
-                        Some(byte)
-                    }
-                    None => Some(b'%'),
+            b'%' => match percent::escaped(rest) {
+                Some((byte, rest)) => {
+                    self.0 = rest;
+                    Some(byte)
                 }
-            }
+                None => Some(b'%'),
+            },
             other => Some(*other),
         }
     }

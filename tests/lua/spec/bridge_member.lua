@@ -13,7 +13,7 @@ local function given(config)
 end
 
 
-local MEMBER = '{"$bridge":{"protocol":2,"id":"I"}'
+local MEMBER = '{"$bridge":{"protocol":3,"id":"I"}'
 
 
 return {
@@ -25,7 +25,7 @@ return {
 
   { "nothing to configure", function()
     for _, config in ipairs({ "{}", "{ }", "", "null" }) do
-      check.equal(json.decode(given(config))["$bridge"], { protocol = 2, id = "I" }, config)
+      check.equal(json.decode(given(config))["$bridge"], { protocol = 3, id = "I" }, config)
     end
     check.equal(given(nil), MEMBER .. "}")
   end },
@@ -65,7 +65,7 @@ return {
     check.equal(plan.filters, { { name = "other", config = "{}" } })
     local mixed = gateway:plan({ name = "other", config = "{}" }, "{}", { name = "another" })
     check.equal(mixed.filters[1], { name = "other", config = "{}" })
-    check.equal({ message.member(mixed, 2) }, { 2, select(2, message.member(mixed, 2)) })
+    check.equal({ message.member(mixed, 2) }, { 3, select(2, message.member(mixed, 2)) })
     check.equal(mixed.filters[3], { name = "another" })
   end },
 
@@ -74,7 +74,7 @@ return {
     local ids = {}
     for _, i in ipairs({ 1, 3, 4 }) do
       local protocol, id, others = message.member(plan, i)
-      check.equal({ protocol, others }, { 2, 2 })
+      check.equal({ protocol, others }, { 3, 2 })
       check.equal(ids[id], nil)
       ids[id] = true
     end

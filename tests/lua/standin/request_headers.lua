@@ -85,11 +85,11 @@ function Headers:variable(suffix)
 end
 
 
--- ngx.req.get_headers(0, true)
-function Headers:by_name()
+-- ngx.req.get_headers(0, true); with `in_lower_case` ngx.req.get_headers(0)
+function Headers:by_name(in_lower_case)
   local all = {}
   for _, entry in ipairs(self.entries) do
-    local name, value = entry[1], entry[2]
+    local name, value = in_lower_case and entry[1]:lower() or entry[1], entry[2]
     if not entry.hidden then
       if all[name] == nil then
         all[name] = value
