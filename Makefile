@@ -180,21 +180,25 @@ $(MDBOOK): | toolchain
 	cargo install --quiet --locked --root target/tools/mdbook-$(MDBOOK_VERSION) --version =$(MDBOOK_VERSION) \
 	  --no-default-features --features search mdbook
 
-# A nightly compiler builds the targets; without its sanitizers, since no code here is unsafe.
+# The pinned compiler builds the targets: only the sanitizers want a nightly one, and no code here is unsafe.
 FUZZ_TARGETS := configuration decision body parts sources importers bridge
 FUZZ_SECONDS := 60
-FUZZER := target/tools/cargo-fuzz/bin/cargo-fuzz
+FUZZ_VERSION := 0.13.2
+FUZZER := target/tools/cargo-fuzz-$(FUZZ_VERSION)/bin/cargo-fuzz
 
-$(FUZZER):
-	cargo install --quiet --root target/tools/cargo-fuzz cargo-fuzz
+$(FUZZER): | toolchain
+	cargo install --quiet --locked --root target/tools/cargo-fuzz-$(FUZZ_VERSION) --version =$(FUZZ_VERSION) cargo-fuzz
 
 .PHONY: fuzz
 fuzz: $(FUZZER) ## Look for inputs on which something does not hold, a minute for each target (FUZZ_SECONDS=…)
+	@tests/require.sh c++:g++
 	for target in $(FUZZ_TARGETS); do \
-	  mkdir -p target/fuzz-corpus/$$target && \
+	  echo "== $$target"; \
+	  mkdir -p target/fuzz-corpus/$$target target/fuzz-dearest && \
+	  FUZZ_DEAREST=$(CURDIR)/target/fuzz-dearest/$$target \
 	  PATH=$(CURDIR)/$(dir $(FUZZER)):$$PATH CARGO_PROFILE_RELEASE_LTO=false \
 	  CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_STRIP=false \
-	  cargo +nightly fuzz run --sanitizer none --features fuzzing $$target \
+	  cargo fuzz run --sanitizer none --features fuzzing $$target \
 	    target/fuzz-corpus/$$target fuzz/corpus/$$target -- \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=5 -print_final_stats=1 || exit 1; done
 

@@ -21,6 +21,7 @@ use wasmtime::{
 #[derive(Default)]
 struct Host {
     headers: BTreeMap<String, String>,
+    body: Vec<u8>,
     configuration: String,
     /// What was set or called, to see that the filter did its work.
     calls: Vec<String>,
@@ -96,14 +97,29 @@ impl Filter {
         (filter, is_accepted, used)
     }
 
-    /// The instructions of a request, from its first step to its last.
+    /// The instructions of a request without a body, from its first step to its last.
     fn request(&mut self, id: i32, headers: &[(&str, &str)]) -> (u64, Vec<String>) {
+        self.request_with_body(id, headers, b"")
+    }
+
+    /// The same with a body, unless it is empty.
+    fn request_with_body(
+        &mut self,
+        id: i32,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (u64, Vec<String>) {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         self.store.data_mut().headers = headers.iter().map(own).collect();
+        self.store.data_mut().body = body.to_owned();
         self.store.data_mut().calls.clear();
         let before = self.store.get_fuel().expect("fuel");
         self.call("proxy_on_context_create", &[id, 1]);
-        self.call("proxy_on_request_headers", &[id, headers.len() as i32, 1]);
+        let is_over = i32::from(body.is_empty());
+        self.call("proxy_on_request_headers", &[id, headers.len() as i32, is_over]);
+        if !body.is_empty() {
+            self.call("proxy_on_request_body", &[id, body.len() as i32, 1]);
+        }
         self.call("proxy_on_response_headers", &[id, 1, 1]);
         self.call("proxy_on_done", &[id]);
         self.call("proxy_on_log", &[id]);
@@ -139,7 +155,12 @@ fn give(caller: &mut Caller<'_, Host>, bytes: &[u8], data: i32, size: i32) -> i3
 fn answer(caller: &mut Caller<'_, Host>, name: &str, a: &[i32]) -> i32 {
     match name {
         "proxy_get_buffer_bytes" => {
-            let bytes = caller.data().configuration.clone().into_bytes();
+            const HTTP_REQUEST_BODY: i32 = 0;
+            let host = caller.data();
+            let bytes = match a[0] {
+                HTTP_REQUEST_BODY => host.body.clone(),
+                _ => host.configuration.clone().into_bytes(),
+            };
             give(caller, &bytes, a[3], a[4])
         }
         "proxy_get_header_map_value" => {
@@ -299,6 +320,150 @@ fn no_request_is_dear() {
             println!("{name}: {count}");
             if count > DEAREST_REQUEST {
                 dear.push(format!("{name}: {count} instructions"));
+            }
+        }
+    }
+    assert!(dear.is_empty(), "{}", dear.join("\n"));
+}
+
+/// Rules that ask a body for parameters of all kinds, and a rule that takes what they leave.
+fn body_rules() -> String {
+    let keys = [
+        "user.id",
+        "user.name",
+        "user.settings.theme",
+        "items.0.id",
+        "items.7",
+        "a",
+        "a.b.c.d",
+        "0",
+        "0.0.0",
+        "total",
+        "two words",
+        "coupon",
+    ];
+    let rule = |weight: u8, condition: &str, upstream: &str| {
+        format!(
+            r#"{{"weight":{weight},"condition":{{{condition}}},"upstream":[{{"name":"{upstream}"}}]}}"#
+        )
+    };
+    let asks = |key: &str| {
+        rule(2, &format!(r#""body":{{"key":"{key}","operator":"eq","value":"me"}}"#), "asked")
+    };
+    let mut rules: Vec<String> = keys.map(asks).into();
+    rules.push(rule(1, "", "rest"));
+    format!(r#"{{"host":"envoy","rules":[{}]}}"#, rules.join(","))
+}
+
+/// As large as `body_max_bytes` allows by default.
+const LARGEST_BODY: usize = 64 << 10;
+
+/// The largest body that is pieces between two texts.
+fn filled(before: &str, piece: impl Fn(usize) -> String, after: &str) -> String {
+    let mut body = before.to_owned();
+    for n in 0.. {
+        let piece = piece(n);
+        if body.len() + piece.len() + after.len() > LARGEST_BODY {
+            return body + after;
+        }
+        body.push_str(&piece);
+    }
+    body
+}
+
+/// Bodies of JSON; the first is one as it comes.
+fn json_bodies() -> Vec<(&'static str, String)> {
+    let text = |text: &'static str| move |_: usize| text.to_owned();
+    let nested = |open: &str, inner: &str, close: &str| {
+        let times = (LARGEST_BODY - inner.len()) / (open.len() + close.len());
+        open.repeat(times) + inner + &close.repeat(times)
+    };
+    let record = |n: usize| {
+        format!(r#"{{"id":{n},"name":"product {n}","price":{n}.95,"tags":["new","sale"]}},"#)
+    };
+    vec![
+        ("plain", filled(r#"{"items":["#, record, r#"{}],"user":{"id":7,"name":"us"}}"#)),
+        ("lists in lists", nested("[", "", "]")),
+        ("lists without end", "[".repeat(LARGEST_BODY)),
+        ("objects in objects", nested(r#"{"":"#, "1", "}")),
+        ("objects in an asked object", nested(r#"{"a":"#, "1", "}")),
+        ("lists and objects", nested(r#"[{"":"#, "1", "}]")),
+        ("empty lists", filled("[", text("[],"), "[]]")),
+        ("empty objects", filled("[", text("{},"), "{}]")),
+        ("lists where elements are asked for", filled(r#"{"items":["#, text("[],"), "[]]}")),
+        ("numbers", filled("[", text("1,"), "1]")),
+        ("numbers where elements are asked for", filled(r#"{"items":["#, text("1,"), "1]}")),
+        ("numbers with all parts", filled("[", text("-1.5e+7,"), "1]")),
+        ("one number", "1".repeat(LARGEST_BODY)),
+        ("words", filled("[", text("null,"), "true]")),
+        ("empty names", filled("{", text(r#""":1,"#), r#""":1}"#)),
+        ("names", filled("{", |n| format!(r#""{n:x}":1,"#), r#""b":1}"#)),
+        ("one asked name", filled("{", text(r#""a":1,"#), r#""a":1}"#)),
+        ("asked names", filled("{", text(r#""a":{"b":{"c":{}}},"#), r#""a":1}"#)),
+        ("names that are nearly asked for", filled("{", text(r#""coupoN":1,"#), r#""a":1}"#)),
+        ("escaped names", filled("{", text(r#""\u0061":1,"#), r#""a":1}"#)),
+        ("backslashes", filled(r#"{"b":""#, text(r"\\"), r#""}"#)),
+        ("backslashes in what is asked for", filled(r#"{"a":""#, text(r"\\"), r#""}"#)),
+        ("escapes in what is asked for", filled(r#"{"a":""#, text(r"\u00e9"), r#""}"#)),
+        ("half pairs in what is asked for", filled(r#"{"a":""#, text(r"\ud800"), r#""}"#)),
+        ("empty texts", filled("[", text(r#""","#), r#"""]"#)),
+        ("one text", filled(r#"{"a":""#, text("x"), r#""}"#)),
+        ("blanks", filled(r#"{"a":{"#, text(" "), "}}")),
+        ("blanks between", filled("[", text("1 , "), "1]")),
+        ("an asked list", filled(r#"{"a":["#, text("1,"), "1]}")),
+    ]
+}
+
+/// Forms; the first is one as it comes.
+fn forms() -> Vec<(&'static str, String)> {
+    let text = |text: &'static str| move |_: usize| text.to_owned();
+    let field = |n: usize| format!("field{n}=some+value%21&");
+    vec![
+        ("plain", filled("", field, "coupon=x")),
+        ("ampersands", "&".repeat(LARGEST_BODY)),
+        ("equals signs", "=".repeat(LARGEST_BODY)),
+        ("empty fields", filled("", text("=&"), "")),
+        ("short fields", filled("", text("b&"), "")),
+        ("fields of one name", filled("", text("b=&"), "")),
+        ("asked fields", filled("", text("a=&"), "")),
+        ("names that are nearly asked for", filled("", text("coupoN=&"), "")),
+        ("names that are longer", filled("", text("coupons&"), "")),
+        ("escaped names", filled("", text("%61=&"), "")),
+        ("escaped names that are nearly asked for", filled("", text("%63oupo%4e&"), "")),
+        ("broken escapes", filled("", text("%&"), "")),
+        ("broken escapes in one name", "%".repeat(LARGEST_BODY)),
+        ("escapes in one name", filled("", text("%61"), "")),
+        ("escapes in an asked value", filled("a=", text("%61"), "")),
+        ("broken escapes in an asked value", filled("a=", text("%"), "")),
+        ("blanks in names", filled("", text("two+wordz&"), "")),
+        ("blanks", "+".repeat(LARGEST_BODY)),
+        ("one value", filled("b=", text("x"), "")),
+    ]
+}
+
+/// What the dearest body of this size may cost, searched for a dozen parameters.
+const DEAREST_BODY: u64 = 18_000_000;
+
+#[test]
+fn no_body_is_dear() {
+    let mut filter = Filter::new(&body_rules());
+    let mut dear = Vec::new();
+    for (content_type, bodies) in
+        [("application/json", json_bodies()), ("application/x-www-form-urlencoded", forms())]
+    {
+        let headers = [(":method", "POST"), (":path", "/"), ("content-type", content_type)];
+        let mut plain = None;
+        for (name, body) in bodies {
+            assert!((LARGEST_BODY - 128..=LARGEST_BODY).contains(&body.len()), "{name}");
+            // Cold and warm.
+            for id in 2..4 {
+                let (count, calls) = filter.request_with_body(id, &headers, body.as_bytes());
+                assert_eq!(calls.first().map(String::as_str), Some("x-tse-route-upstream: rest"));
+                let ratio = count as f64 / *plain.get_or_insert(count) as f64;
+                println!("{content_type}: {name}: {count}, {ratio:.1} times a plain one");
+                if count > DEAREST_BODY {
+                    dear.push(format!("{content_type}: {name}: {count} instructions"));
+                }
             }
         }
     }

@@ -6,8 +6,13 @@
 // To find out is what these are for.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+#[cfg(feature = "fuzzing")]
+mod clock;
 mod picker;
 mod sample;
+
+#[cfg(feature = "fuzzing")]
+pub use clock::timed;
 
 use picker::Picker;
 use sample::Sample;

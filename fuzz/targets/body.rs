@@ -1,4 +1,6 @@
 #![no_main]
 #![allow(missing_docs, unsafe_code)]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tse_route_fuzz::body(data));
+use tse_route_fuzz::{body, timed};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| timed(body, data));

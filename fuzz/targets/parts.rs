@@ -1,4 +1,6 @@
 #![no_main]
 #![allow(missing_docs, unsafe_code)]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tse_route_fuzz::parts(data));
+use tse_route_fuzz::{parts, timed};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| timed(parts, data));

@@ -292,9 +292,9 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
             (Body::Pending, _) => Slot::Pending,
             (Body::None | Body::Unreadable, _) => Slot::Absent,
             (Body::Whole(bytes), None) => Slot::OfBody(0..bytes.len()),
-            (Body::Whole(_), Some(key)) => {
+            (Body::Whole(_), Some(_)) => {
                 let content_type = || request.header("content-type");
-                match body.parameter(&self.attributes.keys, (index, key), content_type) {
+                match body.parameter(&self.attributes.keys, index, content_type) {
                     Some(Parameter::AsSent(range)) => Slot::OfBody(range),
                     Some(Parameter::Decoded(value)) => Slot::Value(Cow::Owned(value)),
                     None => Slot::Absent,

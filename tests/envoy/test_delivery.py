@@ -209,7 +209,7 @@ class Patient:
             writer.close()
 
 
-COOLDOWN = 3.0
+COOLDOWN = 6.0
 BREAKER = {
     "window": "2s",
     "min_requests": 20,
@@ -241,14 +241,28 @@ def share_of(counts: Counter[tuple[str, int]], upstream: str) -> float:
     return 100 * by_upstream(counts)[upstream] / counts.total()
 
 
-def check_taken_out(envoy: Envoy, port: int, figure: Callable[[str], None]) -> None:
-    """A canary that fails is out after few requests, and stays out until the cooldown is over."""
+def check_taken_out(
+    envoy: Envoy,
+    port: int,
+    figure: Callable[[str], None],
+    served: Callable[[], int] = lambda: 0,
+) -> int:
+    """A canary that fails is out after few requests, and stays out until the cooldown is over.
+
+    Returns what the canary had served by then.
+    """
     counts = burst(port)
     opened = time.monotonic()
     first = share_of(counts, "canary")
     total: Counter[tuple[str, int]] = Counter()
-    while time.monotonic() < opened + COOLDOWN / 2:
-        total += burst(port)
+    until_then = served()
+    while time.monotonic() < opened + COOLDOWN / 4:
+        some, served_now = burst(port, 50), served()
+        # On a slow machine the cooldown may be over first; what is sent then may be a probe.
+        if "state=half-open" in envoy.log():
+            break
+        total += some
+        until_then = served_now
     open_share = share_of(total, "canary")
     changes = envoy.stats("tse_route_breaker_changes_total")
     figure(f"{first:.1f} % of 400 requests went to the failing canary, then {open_share:.2f} % of "
@@ -256,6 +270,7 @@ def check_taken_out(envoy: Envoy, port: int, figure: Callable[[str], None]) -> N
     assert 0 < first < 50
     assert open_share < 1
     assert any(n.endswith("open") and "half" not in n and v for n, v in changes.items()), changes
+    return until_then
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["worker-memory", "shared-memory"])
@@ -269,10 +284,10 @@ def test_a_failing_canary_is_taken_out_and_comes_back(
         upstreams = {"named": ("own", "stable"), "ports": {"canary": canary.port}}
         with Envoy({"gate": Listener(config)}, **upstreams, concurrency=2) as envoy:
             port = envoy.port("gate")
-            check_taken_out(envoy, port, figure)
+            served = check_taken_out(envoy, port, figure, lambda: canary.served)
             if shared:
                 # 20 answers of both workers together, and those on their way meanwhile.
-                assert canary.served <= 20 + 2 * CONNECTIONS + CONNECTIONS, canary.served
+                assert served <= 20 + 2 * CONNECTIONS + CONNECTIONS, served
             canary.status = 200
             counts: Counter[tuple[str, int]] = Counter()
 
@@ -281,7 +296,7 @@ def test_a_failing_canary_is_taken_out_and_comes_back(
                 counts = burst(port, 1_000)
                 return not unlikely(by_upstream(counts), {"stable": 0.5, "canary": 0.5})
 
-            envoy.wait_for(recovered, "the canary's share to come back", 30)
+            envoy.wait_for(recovered, "the canary's share to come back", 90)
             figure(f"recovered: the canary has {share_of(counts, 'canary'):.1f} % of 50 %")
             assert "state=half-open" in envoy.log() and "state=closed" in envoy.log()
 
@@ -294,14 +309,13 @@ def test_a_canary_that_stays_ill_is_only_probed(figure: Callable[[str], None]) -
         upstreams = {"named": ("own", "stable"), "ports": {"canary": canary.port}}
         with Envoy({"gate": Listener(config)}, **upstreams, concurrency=1) as envoy:
             port = envoy.port("gate")
-            check_taken_out(envoy, port, figure)
-            served = canary.served
-            envoy.wait_for(
-                lambda: burst(port) and envoy.log().count("state=half-open"), "a probe", 30
-            )
-            envoy.wait_for(lambda: burst(port) and envoy.log().count("state=open") >= 2, "out again", 30)
+            served = check_taken_out(envoy, port, figure, lambda: canary.served)
+            probes = lambda: envoy.log().count("state=half-open")  # noqa: E731
+            out = lambda: envoy.log().count("state=open") > max(probes(), 1)  # noqa: E731
+            envoy.wait_for(lambda: burst(port, 50) and out(), "a probe, and out again", 90)
             figure(f"{canary.served - served} requests probed the canary before it was out again")
-            assert 0 < canary.served - served <= 2 + CONNECTIONS
+            # A slow machine may be late to look, and find that it was probed more than once.
+            assert 0 < canary.served - served <= probes() * (2 + CONNECTIONS)
 
 
 def test_a_canary_whose_port_is_closed_is_taken_out(figure: Callable[[str], None]) -> None:

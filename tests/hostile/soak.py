@@ -117,7 +117,7 @@ def requests(total: int) -> str:
                     done += statuses.total()
                 return done
 
-            step = min(total // 4, 500_000)
+            step = min(total // 4, 100_000)
             # The first part fills what is filled once.
             done = send(step)
             before, memory = series(envoy), resident(envoy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -239,12 +238,16 @@ def test_a_new_configuration_takes_over() -> None:
     with Observed(
         listener(("a", 90), ("b", 10)), named=("own", "a", "b", "c"), dynamic=True
     ) as envoy:
-        weight = lambda name: envoy.value("tse_route_configured_weight", rule="r", upstream=name)  # noqa: E731
-        envoy.wait_for(lambda: weight("b") == 1000, "the weights")
+
+        def weights() -> tuple[float | None, ...]:
+            of = lambda name: envoy.value("tse_route_configured_weight", rule="r", upstream=name)  # noqa: E731
+            return of("a"), of("b"), of("c")
+
+        envoy.wait_for(lambda: weights() == (9000, 1000, None), "the weights")
         envoy.replace(listener(("a", 80), ("c", 20)))
-        envoy.wait_for(lambda: (weight("a"), weight("c")) == (8000, 2000), "the new weights")
-        time.sleep(0.5)
+        # The old configuration goes only when its connections have.
+        envoy.wait_for(lambda: weights() == (8000, 1000, 2000), "the new weights")
         envoy.replace({"main": Listener({"rules": [{"weight": 1000}]})})
         refused = lambda: (envoy.value("tse_route_errors_total", reason="invalid-config") or 0) > 0  # noqa: E731
         envoy.wait_for(refused, "the refusal")
-        assert (weight("a"), weight("c")) == (8000, 2000)
+        assert weights() == (8000, 1000, 2000)

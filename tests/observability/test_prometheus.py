@@ -45,6 +45,8 @@ CONFIG = {
     ]
 }
 BROKEN = {"rules": [{"weight": 1000}]}
+# How long something that comes for certain is waited for, in seconds.
+PATIENCE = 120.0
 
 
 @dataclass
@@ -176,22 +178,28 @@ def test_all_is_well(stack: Stack) -> None:
         )
     stack.kong.serve("stable", 750)
     stack.kong.serve("canary", 250)
-    time.sleep(3)  # two scrapes and an evaluation
-
-    query = stack.prometheus.query
-    for rule in rules(RECORDED, "record"):
-        assert query(rule["record"]), rule["record"]
-    results = {title: query(expression) for title, expression in dashboard_queries().items()}
-    assert [title for title, result in results.items() if not result] == []
-    assert stack.prometheus.unhealthy_rules() == []
-
-    split, configured = results["Split A"], results["Split B"]
     assert sent.keys() == {"stable", "canary"}
     shares = {upstream: count / 1000 for upstream, count in sent.items()}
-    assert values(split, job="envoy", rule="split") == pytest.approx(shares)
-    assert values(split, job="kong", service="shop") == pytest.approx(
-        {"stable": 0.75, "canary": 0.25}
-    )
+    query, wait_for = stack.prometheus.query, stack.prometheus.wait_for
+
+    # All that was sent has been scraped, and then evaluated.
+    def split_is_seen() -> bool:
+        split = query(dashboard_queries()["Split A"])
+        return values(split, job="envoy", rule="split") == pytest.approx(shares) and values(
+            split, job="kong", service="shop"
+        ) == pytest.approx({"stable": 0.75, "canary": 0.25})
+
+    def empty() -> list[str]:
+        expressions = {rule["record"]: rule["record"] for rule in rules(RECORDED, "record")}
+        expressions |= dashboard_queries()
+        return [title for title, expression in expressions.items() if not query(expression)]
+
+    wait_for(split_is_seen, f"a split of {shares}", PATIENCE)
+    wait_for(lambda: not empty(), "a value of every series", PATIENCE)
+    wait_for(lambda: not stack.prometheus.unhealthy_rules(), "every rule", PATIENCE)
+
+    results = {title: query(expression) for title, expression in dashboard_queries().items()}
+    configured = results["Split B"]
     assert values(configured, rule="split") == pytest.approx({"stable": 0.8, "canary": 0.2})
     assert values(results["Success rate A"], rule="split") == {"stable": 1, "canary": 1}
     assert values(results["Circuit breakers A"]) == {"flaky": 0, "(own)": 0}
@@ -201,7 +209,7 @@ def test_all_is_well(stack: Stack) -> None:
 def test_a_canary_that_fails(stack: Stack) -> None:
     """5 % errors fire exactly the alert for it."""
     stack.upstreams["canary"].fail_every = 20
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while stack.prometheus.firing() == set():
         assert time.monotonic() < deadline
         stack.send(200, "split")
@@ -223,7 +231,7 @@ def test_everything_goes_wrong(stack: Stack) -> None:
     stack.kong.fail("unknown-upstream")
     stack.envoy.replace({"main": Listener(BROKEN)})
     stack.send(60, "guarded")
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     fired = set(stack.prometheus.firing())
     while not fired >= names - {"TseRouteBridgeMissing"}:
         assert time.monotonic() < deadline, names - fired
@@ -232,7 +240,7 @@ def test_everything_goes_wrong(stack: Stack) -> None:
         fired |= stack.prometheus.firing()
     stack.kong.bridge = False
     missing = lambda: "TseRouteBridgeMissing" in stack.prometheus.firing()  # noqa: E731
-    stack.prometheus.wait_for(missing, "the alert for the bridge")
+    stack.prometheus.wait_for(missing, "the alert for the bridge", PATIENCE)
 
     # The alerts name what is wrong.
     where = {

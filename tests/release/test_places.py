@@ -187,11 +187,15 @@ def test_a_record_in_postgresql(tmp_path: Path, postgres: Postgres) -> None:
 
 
 def test_postgresql_that_is_away_is_waited_for(tmp_path: Path, postgres: Postgres) -> None:
-    steps = [{"weight": 25, "for": "3s"}]
+    # So long that only a hand ends it.
+    steps = [{"weight": 25, "for": "10m"}]
     plan = write(tmp_path, "shop-4", record={"postgres": postgres.address}, steps=steps)
     runner = subprocess.Popen([str(CLI), "release", "run", str(plan)], stdout=subprocess.PIPE, text=True)
     phase = "SELECT document->>'phase' FROM tse_route_record WHERE id = 'shop-4'"
     try:
+        # The runner makes the table.
+        while postgres.query("SELECT to_regclass('tse_route_record')") == [""]:
+            assert runner.poll() is None
         while "watching" not in postgres.query(phase):
             assert runner.poll() is None
         postgres.stop()
@@ -203,6 +207,7 @@ def test_postgresql_that_is_away_is_waited_for(tmp_path: Path, postgres: Postgre
         else:
             pytest.fail("the runner ended without the database")
         postgres.start()
+        assert run(plan, "promote").returncode == 0
         assert runner.wait(timeout=60) == PROMOTED
     finally:
         runner.kill()

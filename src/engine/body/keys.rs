@@ -1,5 +1,6 @@
 //! The parameters that rules ask of JSON bodies, and one pass over a body that finds them all.
 
+use crate::engine::parse::query;
 use crate::json::{Fault, Kind, Reader};
 use hashbrown::HashMap;
 use std::ops::Range;
@@ -25,8 +26,10 @@ struct Key {
 struct Step {
     /// The step before; the top is its own.
     parent: usize,
-    /// The next steps: the name of a field, or the index of an element as it is usually written.
-    next: HashMap<Box<[u8]>, usize>,
+    /// The next steps by the name of a field: the shorter first, and then by their bytes.
+    next: Box<[(Box<[u8]>, usize)]>,
+    /// Those of them whose name is the index of an element as it is usually written, ascending.
+    elements: Box<[(usize, usize)]>,
     /// Whether a key ends here.
     is_asked: bool,
 }
@@ -35,9 +38,11 @@ impl Keys {
     /// All keys, with numbers in ascending order.
     pub(crate) fn new<'k>(keys: impl Iterator<Item = (usize, &'k str)>) -> Self {
         let mut all = Self { keys: Vec::new(), steps: vec![Step::default()] };
+        // By the step before and the name.
+        let mut known: HashMap<(usize, &str), usize> = HashMap::new();
         for (number, key) in keys {
-            let whole = all.step(0, key);
-            let path = key.split('.').fold(0, |parent, step| all.step(parent, step));
+            let whole = all.step(&mut known, 0, key);
+            let path = key.split('.').fold(0, |parent, step| all.step(&mut known, parent, step));
             for end in [whole, path] {
                 if let Some(step) = all.steps.get_mut(end) {
                     step.is_asked = true;
@@ -45,23 +50,77 @@ impl Keys {
             }
             all.keys.push((number, Key { whole, path }));
         }
+        let mut next: Vec<_> =
+            known.into_iter().map(|((parent, name), step)| (parent, name, step)).collect();
+        next.sort_unstable_by_key(|(parent, name, _)| (*parent, name.len(), *name));
+        for group in next.chunk_by(|one, other| one.0 == other.0) {
+            let Some(step) = group.first().and_then(|(parent, ..)| all.steps.get_mut(*parent))
+            else {
+                continue;
+            };
+            let named = group.iter().map(|(_, name, next)| (name.as_bytes().into(), *next));
+            step.next = named.collect();
+            // In this order of names numbers ascend.
+            let numbered = group.iter().filter_map(|(_, name, next)| Some((index(name)?, *next)));
+            step.elements = numbered.collect();
+        }
         all
     }
 
     /// The step of this name behind another.
-    fn step(&mut self, parent: usize, name: &str) -> usize {
+    fn step<'k>(
+        &mut self,
+        known: &mut HashMap<(usize, &'k str), usize>,
+        parent: usize,
+        name: &'k str,
+    ) -> usize {
         let new = self.steps.len();
-        let Some(step) = self.steps.get_mut(parent) else { return 0 };
-        let next = *step.next.entry(name.as_bytes().into()).or_insert(new);
-        if next == new {
+        let step = *known.entry((parent, name)).or_insert(new);
+        if step == new {
             self.steps.push(Step { parent, ..Step::default() });
         }
-        next
+        step
     }
 
     /// The step behind another, if keys lead there.
     fn next(&self, step: usize, name: &[u8]) -> Option<usize> {
-        self.steps.get(step)?.next.get(name).copied()
+        let next = &self.steps.get(step)?.next;
+        let order = |known: &[u8]| known.len().cmp(&name.len()).then_with(|| known.cmp(name));
+        let at = next.binary_search_by(|(known, _)| order(known)).ok()?;
+        next.get(at).map(|(_, step)| *step)
+    }
+
+    /// The same for an element of a list.
+    fn element(&self, step: usize, index: usize) -> Option<usize> {
+        let elements = &self.steps.get(step)?.elements;
+        if elements.last()?.0 < index {
+            return None;
+        }
+        let at = elements.binary_search_by_key(&index, |(known, _)| *known).ok()?;
+        elements.get(at).map(|(_, step)| *step)
+    }
+
+    /// The fields of a form that are asked for, each by its first occurrence.
+    pub(super) fn find_in_form(&self, form: &[u8]) -> Fields {
+        let longest = self.steps.first().and_then(|top| top.next.last());
+        let longest = longest.map_or(0, |(name, _)| name.len());
+        let mut fields = Fields { values: Vec::new() };
+        query::each_field(form, longest, |name, value| {
+            if let Some(step) = self.next(0, name)
+                && let Err(at) = fields.values.binary_search_by_key(&step, |(known, _)| *known)
+            {
+                fields.values.insert(at, (step, value));
+            }
+        });
+        fields
+    }
+
+    /// Where the value of a key stands in a form; its escapes stand there too.
+    pub(super) fn field(&self, fields: &Fields, number: usize) -> Option<Range<usize>> {
+        let at = self.keys.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        let (_, key) = self.keys.get(at)?;
+        let at = fields.values.binary_search_by_key(&key.whole, |(step, _)| *step).ok()?;
+        fields.values.get(at).map(|(_, value)| value.clone())
     }
 
     /// Finds all keys in a body.
@@ -100,6 +159,18 @@ impl Keys {
         }
         Some(value)
     }
+}
+
+/// The index of an element, as it is usually written.
+fn index(name: &str) -> Option<usize> {
+    let is_usual = name == "0" || !name.starts_with(['0', '+']);
+    name.parse().ok().filter(|_| is_usual)
+}
+
+/// What was found in a form: values by the steps of their names, ascending.
+#[derive(Debug)]
+pub(super) struct Fields {
+    values: Vec<(usize, Range<usize>)>,
 }
 
 /// What was found in a body.
@@ -150,7 +221,7 @@ impl Search<'_, '_> {
                     if !self.reader.element(*index == 0)? {
                         break;
                     }
-                    let next = self.keys.next(open.step, index.to_string().as_bytes());
+                    let next = self.keys.element(open.step, *index);
                     *index += 1;
                     next
                 }
@@ -160,6 +231,10 @@ impl Search<'_, '_> {
                     self.keys.next(open.step, &name.bytes())
                 }
             };
+            if next.is_none() {
+                self.reader.skip()?;
+                continue;
+            }
             let depth = self.open.len();
             self.open.push(open);
             self.value(next)?;

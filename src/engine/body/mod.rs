@@ -4,10 +4,10 @@ mod keys;
 
 pub(crate) use keys::Keys;
 
-use super::parse::query::{self, find_in_form};
+use super::parse::query;
 use super::request::{Body, Bytes};
 use crate::json::{self, Reader};
-use keys::Found;
+use keys::{Fields, Found};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub(crate) struct Parsed<'r> {
 
 enum Content {
     Json(Found),
-    Form,
+    Form(Fields),
     Unparsable,
 }
 
@@ -75,17 +75,20 @@ impl<'r> Parsed<'r> {
     pub(crate) fn parameter<'c>(
         &mut self,
         keys: &Keys,
-        (number, key): (usize, &str),
+        number: usize,
         content_type: impl FnOnce() -> Option<Bytes<'c>>,
     ) -> Option<Parameter> {
         let Body::Whole(bytes) = &self.raw else { return None };
         let content = self.content.get_or_insert_with(|| Content::of(bytes, keys, content_type()));
         match content {
             Content::Json(found) => json_value(bytes, keys.value(found, number)?),
-            Content::Form => Some(match find_in_form(bytes, key.as_bytes())? {
-                query::Found::AsSent(range) => Parameter::AsSent(range),
-                query::Found::Decoded(value) => Parameter::Decoded(value),
-            }),
+            Content::Form(fields) => {
+                let range = keys.field(fields, number)?;
+                Some(match query::found(bytes, range) {
+                    query::Found::AsSent(range) => Parameter::AsSent(range),
+                    query::Found::Decoded(value) => Parameter::Decoded(value),
+                })
+            }
             Content::Unparsable => None,
         }
     }
@@ -99,7 +102,7 @@ impl Content {
         let content_type = content_type.unwrap_or_default();
         let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
         if media_type.trim_ascii().eq_ignore_ascii_case(FORM) {
-            return Self::Form;
+            return Self::Form(keys.find_in_form(bytes));
         }
         keys.find(bytes).map_or(Self::Unparsable, Self::Json)
     }
@@ -131,7 +134,7 @@ mod tests {
         let keys = Keys::new([(0, "user"), (3, key), (5, "user.id.x")].into_iter());
         let mut parsed = Parsed::new(Body::Whole(Cow::Borrowed(body)));
         let content_type = || content_type.map(|text| Cow::Borrowed(text.as_bytes()));
-        let value = match parsed.parameter(&keys, (3, key), content_type)? {
+        let value = match parsed.parameter(&keys, 3, content_type)? {
             Parameter::AsSent(range) => body[range].to_vec(),
             Parameter::Decoded(value) => value,
         };
@@ -215,11 +218,11 @@ mod tests {
         let keys = Keys::new([(0, "a")].into_iter());
         for body in [&b"{"[..], b" ", b"\xff\xfe", b"a=1", b"{\"a\":1}{", &b"[".repeat(10_000)] {
             let mut parsed = Parsed::new(Body::Whole(Cow::Borrowed(body)));
-            assert_eq!(parsed.parameter(&keys, (0, "a"), || None), None);
+            assert_eq!(parsed.parameter(&keys, 0, || None), None);
             assert_eq!(parsed.fault(), Some(BodyFault::Unparsable));
         }
         let mut nothing = Parsed::new(Body::Whole(Cow::Borrowed(b"")));
-        assert_eq!(nothing.parameter(&keys, (0, "a"), || None), None);
+        assert_eq!(nothing.parameter(&keys, 0, || None), None);
         assert_eq!((nothing.fault(), nothing.raw()), (None, &Body::None));
     }
 
@@ -270,7 +273,7 @@ mod tests {
             let keys = Keys::new(asked.iter().map(String::as_str).enumerate());
             let mut parsed = Parsed::new(Body::Whole(Cow::Borrowed(body.as_bytes())));
             for (number, key) in asked.iter().enumerate() {
-                let found = parsed.parameter(&keys, (number, key), || None).map(|value| match value {
+                let found = parsed.parameter(&keys, number, || None).map(|value| match value {
                     Parameter::AsSent(range) => body.as_bytes()[range].to_vec(),
                     Parameter::Decoded(value) => value,
                 });

@@ -31,7 +31,7 @@ pub(crate) fn find(target: &[u8], name: &[u8]) -> Option<Found> {
 }
 
 /// The first parameter of this name in `a=1&b=2`.
-pub(crate) fn find_in_form(form: &[u8], name: &[u8]) -> Option<Found> {
+fn find_in_form(form: &[u8], name: &[u8]) -> Option<Found> {
     let mut start = 0;
     loop {
         let rest = form.get(start..)?;
@@ -40,12 +40,7 @@ pub(crate) fn find_in_form(form: &[u8], name: &[u8]) -> Option<Found> {
         let equals = memchr(b'=', pair).unwrap_or(length);
         if !pair.is_empty() && pair.get(..equals).is_some_and(|found| decodes_to(found, name)) {
             let from = (equals + 1).min(length);
-            let value = pair.get(from..)?;
-            return Some(if needs_decoding(value) {
-                Found::Decoded(decoded(value))
-            } else {
-                Found::AsSent(start + from..start + length)
-            });
+            return Some(found(form, start + from..start + length));
         }
         start += length + 1;
     }
@@ -54,6 +49,58 @@ pub(crate) fn find_in_form(form: &[u8], name: &[u8]) -> Option<Found> {
 /// A text of a form, decoded.
 pub(crate) fn decoded(text: &[u8]) -> Vec<u8> {
     Decoder(text).collect()
+}
+
+/// The value that stands at a place of a form.
+pub(crate) fn found(form: &[u8], place: Range<usize>) -> Found {
+    match form.get(place.clone()) {
+        Some(value) if needs_decoding(value) => Found::Decoded(decoded(value)),
+        _ => Found::AsSent(place),
+    }
+}
+
+/// Calls `each` with the name of every field, decoded, and the place of its value. Names that are
+/// longer than `longest` are left out.
+///
+/// Byte by byte: most that is looked for is near, and a hostile form is made of nothing but fields.
+pub(crate) fn each_field(form: &[u8], longest: usize, mut each: impl FnMut(&[u8], Range<usize>)) {
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < form.len() {
+        let start = at;
+        let mut is_encoded = false;
+        let mut equals = None;
+        while let Some(byte) = form.get(at) {
+            match byte {
+                b'&' => break,
+                b'=' => {
+                    equals = Some(at);
+                    break;
+                }
+                b'%' | b'+' => is_encoded = true,
+                _ => {}
+            }
+            at += 1;
+        }
+        let name = form.get(start..at).unwrap_or_default();
+        if equals.is_some() {
+            let rest = form.get(at..).unwrap_or_default();
+            at += rest.iter().position(|byte| *byte == b'&').unwrap_or(rest.len());
+        }
+        let value = equals.map_or(at..at, |equals| equals + 1..at);
+        if at > start {
+            if !is_encoded {
+                if name.len() <= longest {
+                    each(name, value);
+                }
+            } else if name.len() <= longest.saturating_mul(3) {
+                decoded.clear();
+                decoded.extend(Decoder(name).take(longest + 1));
+                each(&decoded, value);
+            }
+        }
+        at += 1;
+    }
 }
 
 fn needs_decoding(text: &[u8]) -> bool {
@@ -94,6 +141,7 @@ impl Iterator for Decoder<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// The input, a name, and the value that is found.
     type Case = (&'static [u8], &'static [u8], Option<&'static [u8]>);
@@ -129,6 +177,26 @@ mod tests {
                 Found::Decoded(value) => value,
             });
             assert_eq!(found.as_deref(), *value, "{:?}", String::from_utf8_lossy(target));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_finds_what_a_search_for_each_finds(
+            form in "[a&=%+61 ]{0,40}",
+            names in prop::collection::vec("[a 61=%]{0,4}", 1..4),
+        ) {
+            let form = form.as_bytes();
+            let longest = names.iter().map(String::len).max().unwrap_or_default();
+            for name in &names {
+                let mut first = None;
+                each_field(form, longest, |field, place| {
+                    if field == name.as_bytes() && first.is_none() {
+                        first = Some(found(form, place));
+                    }
+                });
+                prop_assert_eq!(first, find_in_form(form, name.as_bytes()));
+            }
         }
     }
 
