@@ -89,6 +89,34 @@ impl Attributes {
     pub(crate) fn get(&self, position: usize) -> Option<&Attribute> {
         self.list.get(position)
     }
+
+    /// How many different headers they are read from.
+    pub(crate) fn head(&self) -> HeadParts {
+        let mut parts = HeadParts::default();
+        let mut has_target = false;
+        for attribute in &self.list {
+            match attribute {
+                Attribute::Header(_)
+                | Attribute::Domain
+                | Attribute::HttpScheme
+                | Attribute::Method => parts.count += 1,
+                Attribute::Query(_) | Attribute::Path => has_target = true,
+                Attribute::Cookie(_) => parts.has_cookies = true,
+                Attribute::Body(_) | Attribute::ClientIp => {}
+            }
+        }
+        parts.count += usize::from(has_target) + usize::from(parts.has_cookies);
+        parts
+    }
+}
+
+/// What rules look at of the heads of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadParts {
+    /// How many different headers; `:path`, `:method`, `:authority` and `:scheme` are such.
+    pub count: usize,
+    /// Whether the cookies are among them.
+    pub has_cookies: bool,
 }
 
 /// What is known of an attribute of one request.

@@ -24,6 +24,7 @@ mod sticky;
 mod table;
 mod weighted;
 
+pub use attribute::HeadParts;
 pub use body::BodyFault;
 pub use breaker::{Admission, Answers, Breaker, Policy};
 pub use choose::format_id;

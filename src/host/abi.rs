@@ -1,4 +1,4 @@
-//! The host functions of proxy-wasm ABI 0.2.1, declared here because the SDK's wrappers panic on
+//! The host functions of proxy-wasm ABI 0.2.1, declared here because an SDK's wrappers panic on
 //! every status that they don't expect, and a panic takes down all requests of the worker.
 //!
 //! Nothing here fails: a refusal is a value. Names and values are bytes, since clients send any.
@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code)]
 
+use std::mem::ManuallyDrop;
 use std::ptr::{null, null_mut};
 
 /// The answer of a host function.
@@ -107,14 +108,6 @@ mod import {
             path_size: usize,
             value: *const u8,
             value_size: usize,
-        ) -> u32;
-        pub fn proxy_call_foreign_function(
-            name: *const u8,
-            name_size: usize,
-            arguments: *const u8,
-            arguments_size: usize,
-            data: *mut *mut u8,
-            size: *mut usize,
         ) -> u32;
         pub fn proxy_get_shared_data(
             key: *const u8,
@@ -234,14 +227,6 @@ pub fn set_property(path: &[u8], value: &[u8]) -> Result<(), Status> {
     .result()
 }
 
-/// Calls a function that only this kind of gateway has.
-pub fn call_foreign_function(name: &[u8]) -> Result<(), Status> {
-    returned(|data, size| unsafe {
-        import::proxy_call_foreign_function(name.as_ptr(), name.len(), null_mut(), 0, data, size)
-    })
-    .map(drop)
-}
-
 /// Answers the request in the place of any upstream, with a body of text.
 pub fn answer(status: u32, headers: &[(&str, &str)], body: &str) -> Result<(), Status> {
     let headers = serialised(headers);
@@ -327,8 +312,14 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // The host got the memory from `proxy_on_memory_allocate`, which leaks a boxed slice of exactly this size.
+    // The host got the memory from `proxy_on_memory_allocate`, as a vector of exactly this capacity.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// The memory in which the gateway is about to hand something over; [`returned`] takes it.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    ManuallyDrop::new(Vec::with_capacity(size)).as_mut_ptr()
 }
 
 /// The names and values of serialised headers; what is cut off is left out.

@@ -2,8 +2,13 @@
 
 use super::abi::{self, Map, Status};
 use super::gateway::{Bodies, Host, Origin, Refusal, Routing, parse_number};
-use crate::config::{Config, RouteBy};
+use super::head::Head;
+use crate::config::Config;
 use crate::effect::Effect;
+use crate::engine::Bytes;
+
+/// The header with the host that the client asked for.
+const AUTHORITY: &[u8] = b":authority";
 
 /// How Envoy's details of an answer begin that it gives because of an upstream.
 const UPSTREAM_FAULTS: [&[u8]; 3] = [b"upstream_", b"no_healthy_upstream", b"cluster_not_found"];
@@ -12,19 +17,18 @@ const UPSTREAM_FAULTS: [&[u8]; 3] = [b"upstream_", b"no_healthy_upstream", b"clu
 pub struct Envoy {
     /// The internal request header, which carries the chosen upstream.
     header: Box<str>,
-    /// Whether a tier behind reads it instead of this one.
-    only_sets_header: bool,
     is_certain: bool,
 }
 
 impl Envoy {
     /// The Envoy of a configuration.
     pub fn new(config: &Config, is_certain: bool) -> Self {
-        Self {
-            header: config.upstream_header.as_str().into(),
-            only_sets_header: config.route_by == RouteBy::Header,
-            is_certain,
-        }
+        Self { header: config.upstream_header.as_str().into(), is_certain }
+    }
+
+    /// Removes a client's own internal header, and lets Envoy forget what it may have made of it.
+    fn remove(&self, is_there: bool) -> Result<(), Status> {
+        if is_there { abi::remove_header(Map::Request, self.header.as_bytes()) } else { Ok(()) }
     }
 }
 
@@ -38,39 +42,36 @@ pub fn is_certainly_envoy() -> bool {
 }
 
 impl Host for Envoy {
-    /// Envoy hands over only the first of several headers; all of them are only in the whole map.
-    fn cookies(&self) -> Option<Vec<u8>> {
-        let headers = abi::headers(Map::Request).ok()?;
-        let mut cookies: Option<Vec<u8>> = None;
-        for (_, value) in abi::pairs(&headers).filter(|(name, _)| *name == b"cookie") {
-            match &mut cookies {
-                None => cookies = Some(value.to_vec()),
-                Some(cookies) => {
-                    cookies.push(b';');
-                    cookies.extend_from_slice(value);
-                }
-            }
-        }
-        cookies
+    fn has_whole_head(&self) -> bool {
+        true
     }
 
-    fn target(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b":path")
+    /// Envoy keeps `host` as `:authority`, and finds it by either name.
+    fn header<'h>(&self, head: &'h Head, name: &str) -> Option<Bytes<'h>> {
+        head.header(if name == "host" { AUTHORITY } else { name.as_bytes() })
     }
 
-    fn method(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b":method")
+    /// Envoy hands over only the first of several headers; all of them are only in the whole head.
+    fn cookies<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.joined(b"cookie")
     }
 
-    fn authority(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b":authority")
+    fn target<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(b":path")
+    }
+
+    fn method<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(b":method")
+    }
+
+    fn authority<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(AUTHORITY)
     }
 
     /// Envoy keeps the scheme of the client in `x-forwarded-proto`; with `use_remote_address: true` it
     /// overwrites what an untrusted client sends there.
-    fn scheme(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b"x-forwarded-proto")
-            .or_else(|| abi::header(Map::Request, b":scheme"))
+    fn scheme<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(b"x-forwarded-proto").or_else(|| head.header(b":scheme"))
     }
 
     fn client_address(&self) -> Option<Vec<u8>> {
@@ -97,34 +98,26 @@ impl Host for Envoy {
     }
 
     /// The decision takes the place of a client's own internal header.
+    ///
+    /// The route was picked before the filter ran, perhaps by the header that this one takes the
+    /// place of. A change of the request's headers lets Envoy pick it anew, for every filter of an
+    /// ABI up to 0.2.1 (release notes of Envoy 1.33, which ended it for later ones): to ask for that
+    /// with `clear_route_cache` as well would cost as much as the change itself.
     fn route(&self, effect: &Effect) -> Routing {
-        let Some(upstream) = effect.upstream() else {
-            return match self.pass() {
-                Ok(()) => Routing::Taken,
-                Err(_) => Routing::Refused(Refusal::HostFailure),
-            };
+        let changed = match effect.upstream() {
+            Some(upstream) => {
+                abi::set_header(Map::Request, self.header.as_bytes(), upstream.as_bytes())
+            }
+            None => self.remove(abi::header(Map::Request, self.header.as_bytes()).is_some()),
         };
-        if abi::set_header(Map::Request, self.header.as_bytes(), upstream.as_bytes()).is_err() {
-            return Routing::Refused(Refusal::HostFailure);
-        }
-        // The route was picked before the filter ran, perhaps by the header that this one took the
-        // place of; since Envoy 1.33 nothing picks it anew by itself.
-        match abi::call_foreign_function(b"clear_route_cache") {
-            Err(_) if !self.only_sets_header => Routing::Refused(Refusal::HostFailure),
-            _ => Routing::Taken,
+        match changed {
+            Ok(()) => Routing::Taken,
+            Err(_) => Routing::Refused(Refusal::HostFailure),
         }
     }
 
-    /// Removes a client's own internal header, and lets Envoy forget what it may have made of it.
-    fn pass(&self) -> Result<(), Status> {
-        let header = self.header.as_bytes();
-        if abi::header(Map::Request, header).is_none() {
-            return Ok(());
-        }
-        let removed = abi::remove_header(Map::Request, header);
-        // Refused only by a gateway that has no route cache, and then there is nothing to clear.
-        let _ = abi::call_foreign_function(b"clear_route_cache");
-        removed
+    fn pass(&self, head: &Head) -> Result<(), Status> {
+        self.remove(head.header(self.header.as_bytes()).is_some())
     }
 
     fn retract(&self, _: &Effect) {
@@ -135,12 +128,10 @@ impl Host for Envoy {
         false
     }
 
+    /// `%FILTER_STATE(wasm.tse_route_rule:PLAIN)%`; without it the access log shows `-`. The upstream
+    /// stands in the request's header, where access logs and spans find it, too.
     fn publish(&self, effect: &Effect) {
-        // `%FILTER_STATE(wasm.tse_route_upstream:PLAIN)%`; without it the access log shows `-`.
         let _ = abi::set_property(b"tse_route_rule", effect.rule().as_bytes());
-        if let Some(upstream) = effect.upstream() {
-            let _ = abi::set_property(b"tse_route_upstream", upstream.as_bytes());
-        }
     }
 
     /// Envoy refuses such a configuration in the first place.

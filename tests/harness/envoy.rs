@@ -161,6 +161,10 @@ impl Gateway for Envoy {
             return Err(Refused::Status(BAD_ARGUMENT));
         }
         change.apply(map_of(exchange, map), &name.to_ascii_lowercase());
+        if map == Map::Request {
+            // For a filter of ABI 0.2.1.
+            exchange.upstream = self.pick(&exchange.request);
+        }
         Ok(())
     }
 
