@@ -109,6 +109,14 @@ mod import {
             value: *const u8,
             value_size: usize,
         ) -> u32;
+        pub fn proxy_call_foreign_function(
+            name: *const u8,
+            name_size: usize,
+            arguments: *const u8,
+            arguments_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
         pub fn proxy_get_shared_data(
             key: *const u8,
             key_size: usize,
@@ -225,6 +233,14 @@ pub fn set_property(path: &[u8], value: &[u8]) -> Result<(), Status> {
         import::proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len())
     })
     .result()
+}
+
+/// Calls a function that only this kind of gateway has.
+pub fn call_foreign_function(name: &[u8]) -> Result<(), Status> {
+    returned(|data, size| unsafe {
+        import::proxy_call_foreign_function(name.as_ptr(), name.len(), null_mut(), 0, data, size)
+    })
+    .map(drop)
 }
 
 /// Answers the request in the place of any upstream, with a body of text.

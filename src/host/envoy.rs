@@ -3,7 +3,7 @@
 use super::abi::{self, Map, Status};
 use super::gateway::{Bodies, Host, Origin, Refusal, Routing, parse_number};
 use super::head::Head;
-use crate::config::Config;
+use crate::config::{Config, RouteBy};
 use crate::effect::Effect;
 use crate::engine::Bytes;
 
@@ -17,13 +17,20 @@ const UPSTREAM_FAULTS: [&[u8]; 3] = [b"upstream_", b"no_healthy_upstream", b"clu
 pub struct Envoy {
     /// The internal request header, which carries the chosen upstream.
     header: Box<str>,
+    /// Whether a tier behind reads it instead of this one.
+    only_sets_header: bool,
+    /// Whether this is an Envoy, and not only said to be one.
     is_certain: bool,
 }
 
 impl Envoy {
     /// The Envoy of a configuration.
     pub fn new(config: &Config, is_certain: bool) -> Self {
-        Self { header: config.upstream_header.as_str().into(), is_certain }
+        Self {
+            header: config.upstream_header.as_str().into(),
+            only_sets_header: config.route_by == RouteBy::Header,
+            is_certain,
+        }
     }
 
     /// Removes a client's own internal header, and lets Envoy forget what it may have made of it.
@@ -102,7 +109,8 @@ impl Host for Envoy {
     /// The route was picked before the filter ran, perhaps by the header that this one takes the
     /// place of. A change of the request's headers lets Envoy pick it anew, for every filter of an
     /// ABI up to 0.2.1 (release notes of Envoy 1.33, which ended it for later ones): to ask for that
-    /// with `clear_route_cache` as well would cost as much as the change itself.
+    /// with `clear_route_cache` as well would cost as much as the change itself. A gateway that is
+    /// only said to be an Envoy is asked: one that has no such function must not claim a route.
     fn route(&self, effect: &Effect) -> Routing {
         let changed = match effect.upstream() {
             Some(upstream) => {
@@ -110,9 +118,12 @@ impl Host for Envoy {
             }
             None => self.remove(abi::header(Map::Request, self.header.as_bytes()).is_some()),
         };
+        let is_picked_anew = self.is_certain
+            || self.only_sets_header
+            || abi::call_foreign_function(b"clear_route_cache").is_ok();
         match changed {
-            Ok(()) => Routing::Taken,
-            Err(_) => Routing::Refused(Refusal::HostFailure),
+            Ok(()) if is_picked_anew => Routing::Taken,
+            _ => Routing::Refused(Refusal::HostFailure),
         }
     }
 

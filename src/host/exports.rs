@@ -49,7 +49,6 @@ macro_rules! export {
         #[allow(unsafe_code)]
         mod exports {
             use super::*;
-            use $crate::host::{Action, Contexts};
 
             unsafe extern "C" {
                 /// What the linker has put together to be run first.
@@ -62,12 +61,12 @@ macro_rules! export {
             #[unsafe(no_mangle)]
             extern "C" fn _initialize() {
                 unsafe { __wasm_call_ctors() };
-                <$filter>::load();
+                <$filter as $crate::host::Contexts>::load();
             }
 
             #[unsafe(no_mangle)]
             extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
-                <$filter>::create(id, parent);
+                <$filter as $crate::host::Contexts>::create(id, parent);
             }
 
             #[unsafe(no_mangle)]
@@ -77,42 +76,58 @@ macro_rules! export {
 
             #[unsafe(no_mangle)]
             extern "C" fn proxy_on_configure(id: u32, size: usize) -> bool {
-                <$filter>::configure(id, size)
+                <$filter as $crate::host::Contexts>::configure(id, size)
             }
 
             #[unsafe(no_mangle)]
             extern "C" fn proxy_on_tick(id: u32) {
-                <$filter>::tick(id);
+                <$filter as $crate::host::Contexts>::tick(id);
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_request_headers(id: u32, _: usize, is_all: bool) -> Action {
-                <$filter>::request_headers(id, is_all)
+            extern "C" fn proxy_on_request_headers(
+                id: u32,
+                _: usize,
+                is_all: bool,
+            ) -> $crate::host::Action {
+                <$filter as $crate::host::Contexts>::request_headers(id, is_all)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_request_body(id: u32, size: usize, is_all: bool) -> Action {
-                <$filter>::request_body(id, size, is_all)
+            extern "C" fn proxy_on_request_body(
+                id: u32,
+                size: usize,
+                is_all: bool,
+            ) -> $crate::host::Action {
+                <$filter as $crate::host::Contexts>::request_body(id, size, is_all)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_request_trailers(id: u32, _: usize) -> Action {
-                <$filter>::request_trailers(id)
+            extern "C" fn proxy_on_request_trailers(id: u32, _: usize) -> $crate::host::Action {
+                <$filter as $crate::host::Contexts>::request_trailers(id)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_response_headers(id: u32, _: usize, _: bool) -> Action {
-                <$filter>::response_headers(id)
+            extern "C" fn proxy_on_response_headers(
+                id: u32,
+                _: usize,
+                _: bool,
+            ) -> $crate::host::Action {
+                <$filter as $crate::host::Contexts>::response_headers(id)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_response_body(_: u32, _: usize, _: bool) -> Action {
-                Action::Continue
+            extern "C" fn proxy_on_response_body(
+                _: u32,
+                _: usize,
+                _: bool,
+            ) -> $crate::host::Action {
+                $crate::host::Action::Continue
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn proxy_on_response_trailers(id: u32, _: usize) -> Action {
-                <$filter>::response_trailers(id)
+            extern "C" fn proxy_on_response_trailers(id: u32, _: usize) -> $crate::host::Action {
+                <$filter as $crate::host::Contexts>::response_trailers(id)
             }
 
             #[unsafe(no_mangle)]
@@ -122,12 +137,12 @@ macro_rules! export {
 
             #[unsafe(no_mangle)]
             extern "C" fn proxy_on_log(id: u32) {
-                <$filter>::log(id);
+                <$filter as $crate::host::Contexts>::log(id);
             }
 
             #[unsafe(no_mangle)]
             extern "C" fn proxy_on_delete(id: u32) {
-                <$filter>::delete(id);
+                <$filter as $crate::host::Contexts>::delete(id);
             }
         }
     };

@@ -114,8 +114,10 @@ fn envoy_with_rules_on_other_places() {
         // Two rules: the second costs nothing more.
         let both =
             rules([rule(20, condition.clone(), "blue"), rule(10, condition.clone(), "canary")]);
+        // With all headers it is known whether there is a forged one.
+        let unmatched = if call == "get_headers request" { "" } else { UNMATCHED };
         let expected: Vec<_> =
-            [call, UNMATCHED].into_iter().filter(|call| !call.is_empty()).collect();
+            [call, unmatched].into_iter().filter(|call| !call.is_empty()).collect();
         assert_eq!(calls(Envoy::new(), &both, plain), expected, "{condition}");
     }
     // The path and the query are one header.
