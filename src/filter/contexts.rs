@@ -46,7 +46,8 @@ const fn table<T>() -> Table<T> {
 
 thread_local! {
     static ROOTS: Table<Root> = const { table() };
-    static REQUESTS: Table<Request> = const { table() };
+    /// Boxed: what is moved into a table is copied several times on the way.
+    static REQUESTS: Table<Box<Request>> = const { table() };
 }
 
 /// The filter, as the gateway calls it.
@@ -73,7 +74,7 @@ impl Contexts for Filter {
             let root = Root::new(id);
             ROOTS.with_borrow_mut(|roots| roots.insert(id, root));
         } else if let Some(request) = with(&ROOTS, parent, |root| Some(root.request())) {
-            REQUESTS.with_borrow_mut(|requests| requests.insert(id, request));
+            REQUESTS.with_borrow_mut(|requests| requests.insert(id, Box::new(request)));
         }
     }
 
@@ -86,7 +87,7 @@ impl Contexts for Filter {
     }
 
     fn request_headers(id: u32, is_all: bool) -> Action {
-        with(&REQUESTS, id, |request| match request {
+        with(&REQUESTS, id, |request| match &mut **request {
             Request::Decided(stream) => stream.request_headers(is_all),
             Request::Undecided(broken) => {
                 broken.request_headers();
@@ -96,7 +97,7 @@ impl Contexts for Filter {
     }
 
     fn request_body(id: u32, size: usize, is_all: bool) -> Action {
-        with(&REQUESTS, id, |request| match request {
+        with(&REQUESTS, id, |request| match &mut **request {
             Request::Decided(stream) => stream.request_body(size, is_all),
             Request::Undecided(_) => Action::Continue,
         })
@@ -104,7 +105,7 @@ impl Contexts for Filter {
 
     fn request_trailers(id: u32) -> Action {
         with(&REQUESTS, id, |request| {
-            if let Request::Decided(stream) = request {
+            if let Request::Decided(stream) = &mut **request {
                 stream.request_trailers();
             }
         });
@@ -112,7 +113,7 @@ impl Contexts for Filter {
     }
 
     fn response_headers(id: u32) -> Action {
-        with(&REQUESTS, id, |request| match request {
+        with(&REQUESTS, id, |request| match &mut **request {
             Request::Decided(stream) => stream.response_headers(),
             Request::Undecided(broken) => broken.response_headers(),
         });
@@ -121,7 +122,7 @@ impl Contexts for Filter {
 
     fn response_trailers(id: u32) -> Action {
         with(&REQUESTS, id, |request| {
-            if let Request::Decided(stream) = request {
+            if let Request::Decided(stream) = &mut **request {
                 stream.response_trailers();
             }
         });
@@ -130,7 +131,7 @@ impl Contexts for Filter {
 
     fn log(id: u32) {
         with(&REQUESTS, id, |request| {
-            if let Request::Decided(stream) = request {
+            if let Request::Decided(stream) = &mut **request {
                 stream.log();
             }
         });
