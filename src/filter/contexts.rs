@@ -1,20 +1,12 @@
 //! The contexts of a worker: its configurations, and the requests that are under way.
 
 use super::root::Root;
-use super::stream::{Broken, Stream};
+use super::stream::Request;
 use crate::host::{Action, Contexts, export};
 use crate::observe::log;
 use hashbrown::HashMap;
 use std::cell::RefCell;
 use std::hash::{BuildHasherDefault, Hasher};
-
-/// A request that is under way.
-pub enum Request {
-    /// One that is decided.
-    Decided(Stream),
-    /// One under a configuration that cannot be used.
-    Undecided(Broken),
-}
 
 /// The hash of a context's number: gateways count contexts up, so that it need only be spread.
 #[derive(Default)]

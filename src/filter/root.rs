@@ -1,8 +1,7 @@
 //! The life of a configuration.
 
-use super::contexts::Request;
 use super::plugin::Plugin;
-use super::stream::{Broken, Stream};
+use super::stream::{Broken, Request, Stream};
 use crate::Refused;
 use crate::config::{Config, HostChoice, MAX_FAULTS, Report};
 use crate::host::abi::{self, Buffer};

@@ -15,6 +15,14 @@ use crate::observe::{log as output, metrics};
 use std::borrow::Cow;
 use std::rc::Rc;
 
+/// A request that is under way.
+pub enum Request {
+    /// One that is decided.
+    Decided(Stream),
+    /// One under a configuration that cannot be used.
+    Undecided(Broken),
+}
+
 /// One request.
 pub struct Stream {
     plugin: Rc<Plugin>,
