@@ -146,7 +146,7 @@ BENCH_BUILT := target/bench/build
 
 .PHONY: bench
 bench: wasm $(VENV)/.installed ## Measure a request in the real Envoy beside native routes, other filters and Lua
-	for filter in empty smallest; do \
+	for filter in empty smallest floor; do \
 	  cargo build --quiet --release --target $(WASM_TARGET) --target-dir $(BENCH_BUILT) \
 	    --manifest-path benches/filters/$$filter/Cargo.toml || exit 1; done
 	cargo build --quiet --release --target-dir $(BENCH_BUILT) --manifest-path benches/load/Cargo.toml

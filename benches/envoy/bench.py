@@ -39,6 +39,8 @@ def contenders(gateway: Gateway, kinds: list[str], sizes: list[int], extra: list
     add("plain", one, [])
     add("empty wasm", one, [wasm(MODULES / "empty.wasm")])
     add("smallest wasm", one, [wasm(MODULES / "smallest.wasm")])
+    # The calls that tse-route makes for one rule, and nothing else.
+    add("floor wasm", one, [wasm(MODULES / "floor.wasm")])
     add("tse-route none", one, [wasm(FILTER, '{"rules": []}')])
     for kind in kinds:
         for size in sizes:
@@ -68,10 +70,10 @@ def load(port: int, request: list[str], count: int, rate: int, routed: bool) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--requests", type=int, default=1_000, help="per contender and round")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--requests", type=int, default=5_000, help="per contender and round")
     parser.add_argument("--rate", type=int, default=300, help="requests per second when latency is measured")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100, 1_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 100, 1_000])
     parser.add_argument("--kinds", nargs="+", default=list(rules.KINDS), choices=rules.KINDS)
     parser.add_argument("--extra", type=Path, nargs="*", default=[], help="other builds of the filter")
     options = parser.parse_args()

@@ -92,6 +92,37 @@ impl Attributes {
     pub(crate) fn get(&self, position: usize) -> Option<&Attribute> {
         self.list.get(position)
     }
+
+    /// How many different headers they are read from.
+    pub(crate) fn head(&self) -> HeadParts {
+        let mut parts = HeadParts::default();
+        let (mut has_target, mut has_cookies, mut has_baggage) = (false, false, false);
+        for attribute in &self.list {
+            match attribute {
+                Attribute::Header(_)
+                | Attribute::Domain
+                | Attribute::HttpScheme
+                | Attribute::Method => parts.count += 1,
+                Attribute::Query(_) | Attribute::Path => has_target = true,
+                Attribute::Cookie(_) => has_cookies = true,
+                Attribute::Baggage(_) => has_baggage = true,
+                Attribute::Body(_) | Attribute::ClientIp => {}
+            }
+        }
+        parts.has_repeated = has_cookies || has_baggage;
+        parts.count +=
+            [has_target, has_cookies, has_baggage].map(usize::from).iter().sum::<usize>();
+        parts
+    }
+}
+
+/// What rules look at of the heads of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadParts {
+    /// How many different headers; `:path`, `:method`, `:authority` and `:scheme` are such.
+    pub count: usize,
+    /// Whether cookies or baggage are among them, which may stand in several headers of one name.
+    pub has_repeated: bool,
 }
 
 /// What is known of an attribute of one request.

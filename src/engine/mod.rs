@@ -25,6 +25,7 @@ mod sticky;
 mod table;
 mod weighted;
 
+pub use attribute::HeadParts;
 pub use baggage::{BaggageChange, Rewritten};
 pub use body::BodyFault;
 pub use breaker::{Admission, Answers, Breaker, Policy};

@@ -1,6 +1,6 @@
 //! The compiled form of a configuration.
 
-use super::attribute::Attributes;
+use super::attribute::{Attributes, HeadParts};
 use super::breaker::Policy;
 use super::index::Index;
 use super::rule::{Rule, Target};
@@ -27,6 +27,11 @@ impl Table {
     /// The rule of a choice.
     pub fn rule(&self, choice: Choice) -> Option<&Rule> {
         self.rules.get(choice.rule)
+    }
+
+    /// What the rules look at of the heads of requests.
+    pub fn head(&self) -> HeadParts {
+        self.attributes.head()
     }
 
     /// How many circuit breakers the rules have: one for each upstream of a rule that has any.

@@ -1,6 +1,6 @@
 //! What the head of a request says of its body.
 
-use crate::host::abi::{self, Map};
+use crate::host::Head;
 
 /// What is to come of a body, where the head does not end the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +17,10 @@ pub enum Announced {
 }
 
 impl Announced {
-    /// Reads all headers of the request at once, which is one call to the gateway.
-    pub fn read() -> Self {
-        let headers = abi::headers(Map::Request).unwrap_or_default();
+    /// Reads all headers of the request.
+    pub fn read(head: &Head) -> Self {
         let (mut switches, mut upgrade, mut length) = (false, false, None);
-        for (name, value) in abi::pairs(&headers) {
+        for (name, value) in head.pairs() {
             match name {
                 b":method" if value == b"CONNECT" => return Self::Nothing,
                 b"expect" if has(value, b"100-continue") => return Self::Nothing,

@@ -1,46 +1,46 @@
-//! A request as the engine reads it: each piece is a call to the gateway.
+//! A request as the engine reads it.
 
 use super::clock::Clock;
 use super::draws::Draws;
 use super::plugin::Plugin;
 use crate::engine::{Admission, Body, Bytes, Policy, Request, World};
-use crate::host::Host;
-use crate::host::abi::{self, Map};
+use crate::host::{Head, Host};
 use std::borrow::Cow;
 
 /// The request at hand.
 pub struct Incoming<'h> {
     pub host: &'h dyn Host,
+    pub head: &'h Head,
     pub body: Body<'h>,
 }
 
 impl Request for Incoming<'_> {
     fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        abi::header(Map::Request, name.as_bytes()).map(Cow::Owned)
+        self.host.header(self.head, name)
     }
 
     fn cookies(&self) -> Option<Bytes<'_>> {
-        self.host.cookies().map(Cow::Owned)
+        self.host.cookies(self.head)
     }
 
     fn baggage(&self) -> Option<Bytes<'_>> {
-        self.host.baggage().map(Cow::Owned)
+        self.host.baggage(self.head)
     }
 
     fn target(&self) -> Option<Bytes<'_>> {
-        self.host.target().map(Cow::Owned)
+        self.host.target(self.head)
     }
 
     fn method(&self) -> Option<Bytes<'_>> {
-        self.host.method().map(Cow::Owned)
+        self.host.method(self.head)
     }
 
     fn host(&self) -> Option<Bytes<'_>> {
-        self.host.authority().map(Cow::Owned)
+        self.host.authority(self.head)
     }
 
     fn scheme(&self) -> Option<Bytes<'_>> {
-        self.host.scheme().map(Cow::Owned)
+        self.host.scheme(self.head)
     }
 
     fn client_address(&self) -> Option<Bytes<'_>> {

@@ -1,14 +1,12 @@
 //! The life of a configuration.
 
 use super::plugin::Plugin;
-use super::stream::{Broken, Stream};
+use super::stream::{Broken, Request, Stream};
 use crate::Refused;
 use crate::config::{Config, HostChoice, MAX_FAULTS, Report};
 use crate::host::abi::{self, Buffer};
 use crate::host::{self, Greeting, Host, is_certainly_envoy};
 use crate::observe::metrics;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -53,12 +51,10 @@ impl State {
     }
 }
 
-impl Context for Root {}
-
-impl RootContext for Root {
+impl Root {
     /// Refuses a configuration that cannot be used where that is safe. On Kong a refusal would
     /// freeze the filters of every service, so there the filter stays, routes nothing and says why.
-    fn on_configure(&mut self, size: usize) -> bool {
+    pub fn configure(&mut self, size: usize) -> bool {
         let text = abi::buffer(Buffer::PluginConfiguration, size);
         let text = text.as_deref();
         let (greeting, json) = match text {
@@ -121,7 +117,8 @@ impl RootContext for Root {
         }
     }
 
-    fn on_tick(&mut self) {
+    /// Shows what changes with time.
+    pub fn tick(&mut self) {
         if let State::InForce(plugin) = &self.state {
             plugin.show_state();
         }
@@ -131,18 +128,15 @@ impl RootContext for Root {
         }
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(match &self.state {
+    /// A request of this configuration.
+    pub fn request(&self) -> Request {
+        match &self.state {
             State::InForce(plugin) => {
                 // Before the breakers of the request's rule have anything to show.
                 plugin.metrics();
-                Box::new(Stream::new(Rc::clone(plugin)))
+                Request::Decided(Stream::new(Rc::clone(plugin)))
             }
-            State::Broken(host) => Box::new(Broken::new(Rc::clone(host))),
-        })
+            State::Broken(host) => Request::Undecided(Broken::new(Rc::clone(host))),
+        }
     }
 }

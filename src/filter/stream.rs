@@ -10,12 +10,18 @@ use crate::config::RequestHeaders;
 use crate::effect::{ERROR_HEADER, Effect};
 use crate::engine::{BaggageChange, Body, BodyFault, Choice, Outcome, Rewritten, Rule, Verdict};
 use crate::host::abi::{self, Buffer, Map};
-use crate::host::{Bodies, Host, Origin, Refusal, Routing};
+use crate::host::{Action, Bodies, Head, Host, Origin, Refusal, Routing};
 use crate::observe::{log as output, metrics};
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 use std::borrow::Cow;
 use std::rc::Rc;
+
+/// A request that is under way.
+pub enum Request {
+    /// One that is decided.
+    Decided(Stream),
+    /// One under a configuration that cannot be used.
+    Undecided(Broken),
+}
 
 /// One request.
 pub struct Stream {
@@ -52,10 +58,9 @@ enum Shown {
     Error(&'static str),
 }
 
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+/// The steps of a request.
+impl Stream {
+    pub fn request_headers(&mut self, is_all: bool) -> Action {
         let plugin = Rc::clone(&self.plugin);
         let host = plugin.host.as_ref();
         if host.is_forged() {
@@ -65,10 +70,11 @@ impl HttpContext for Stream {
         let bodies = host.bodies();
         let clock = Clock::default();
         plugin.count_failures(&clock);
-        let body = if end_of_stream || bodies != Bodies::Held { Body::None } else { Body::Pending };
-        let mut verdict = self.decide(&clock, body);
+        let body = if is_all || bodies != Bodies::Held { Body::None } else { Body::Pending };
+        let head = plugin.head();
+        let mut verdict = self.decide(&clock, &head, body);
         if verdict.outcome == Outcome::NeedsBody {
-            let body = match Announced::read() {
+            let body = match Announced::read(&head) {
                 Announced::Nothing => Body::None,
                 // Held back, it might fill Envoy's buffer before the filter sees how much it is,
                 // and the client would get a 413.
@@ -78,10 +84,10 @@ impl HttpContext for Stream {
                     return Action::Pause;
                 }
             };
-            verdict = self.decide(&clock, body);
+            verdict = self.decide(&clock, &head, body);
         }
         // A gateway that decides on late bodies does not say whether there will be one.
-        if end_of_stream || bodies != Bodies::Held {
+        if is_all || bodies != Bodies::Held {
             self.complete(&clock);
         }
         match bodies {
@@ -92,40 +98,39 @@ impl HttpContext for Stream {
             }
             _ => {}
         }
-        self.apply(verdict.outcome);
+        self.apply(&head, verdict.outcome);
         Action::Continue
     }
 
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+    pub fn request_body(&mut self, size: usize, is_all: bool) -> Action {
         match self.awaits {
             Awaits::Nothing => {
-                if end_of_stream {
+                if is_all {
                     self.complete(&Clock::default());
                 }
                 self.repeat();
                 Action::Continue
             }
-            Awaits::FirstBytes | Awaits::LastBytes if !end_of_stream && size <= self.limit() => {
+            Awaits::FirstBytes | Awaits::LastBytes if !is_all && size <= self.limit() => {
                 self.awaits = Awaits::LastBytes;
                 Action::Pause
             }
             Awaits::FirstBytes | Awaits::LastBytes | Awaits::Provisionally => {
-                self.decide_on_body(size, end_of_stream);
+                self.decide_on_body(size, is_all);
                 Action::Continue
             }
         }
     }
 
     /// Trailers end a body without a last piece of it.
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+    pub fn request_trailers(&mut self) {
         match self.awaits {
             Awaits::Nothing | Awaits::Provisionally => self.complete(&Clock::default()),
             Awaits::FirstBytes | Awaits::LastBytes => self.decide_on_body(self.limit(), true),
         }
-        Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    pub fn response_headers(&mut self) {
         self.count_answer();
         self.issue_cookie();
         match self.shown {
@@ -143,15 +148,14 @@ impl HttpContext for Stream {
                 }
             }
         }
-        Action::Continue
     }
 
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+    pub fn response_trailers(&mut self) {
         self.count_end(trailers_fail);
-        Action::Continue
     }
 
-    fn on_log(&mut self) {
+    /// The request is over.
+    pub fn log(&mut self) {
         self.count_silence();
         self.count_loss();
         if self.awaits == Awaits::FirstBytes {
@@ -184,8 +188,8 @@ impl Stream {
         usize::try_from(self.plugin.loaded.config.body_max_bytes.get()).unwrap_or(usize::MAX)
     }
 
-    fn decide(&mut self, clock: &Clock, body: Body<'_>) -> Verdict {
-        let incoming = Incoming { host: self.plugin.host.as_ref(), body };
+    fn decide(&mut self, clock: &Clock, head: &Head, body: Body<'_>) -> Verdict {
+        let incoming = Incoming { host: self.plugin.host.as_ref(), head, body };
         self.draws.rewind();
         let mut world = Surroundings { plugin: &self.plugin, draws: &mut self.draws, clock };
         let table = &self.plugin.loaded.table;
@@ -218,7 +222,8 @@ impl Stream {
         };
         self.awaits = Awaits::Nothing;
         let clock = Clock::default();
-        let outcome = self.decide(&clock, body).outcome;
+        let head = self.plugin.head();
+        let outcome = self.decide(&clock, &head, body).outcome;
         if is_all {
             self.complete(&clock);
         }
@@ -231,7 +236,7 @@ impl Stream {
                     self.plugin.host.retract(effect);
                 }
             }
-            _ => self.apply(outcome),
+            _ => self.apply(&head, outcome),
         }
     }
 
@@ -322,13 +327,13 @@ impl Stream {
     }
 
     /// Makes a decision come true.
-    fn apply(&mut self, outcome: Outcome) {
+    fn apply(&mut self, head: &Head, outcome: Outcome) {
         let plugin = Rc::clone(&self.plugin);
         let host = plugin.host.as_ref();
         let decision =
             outcome.choice().and_then(|choice| Some((choice, plugin.effects.of(choice)?)));
         let Some((choice, effect)) = decision else {
-            if host.pass().is_err() {
+            if host.pass(head).is_err() {
                 report_host("the gateway did not remove a client's own internal header");
             }
             if let Some(metrics) = plugin.metrics() {
@@ -386,7 +391,9 @@ fn change_request(changes: &RequestHeaders) {
 
 /// Changes members of the request's baggage. One header takes the place of all.
 fn change_baggage(host: &dyn Host, change: &BaggageChange) {
-    let changed = match change.apply(host.baggage().as_deref()) {
+    // Not the head that was read before: `set` may just have changed it.
+    let head = Head::new(true);
+    let changed = match change.apply(host.baggage(&head).as_deref()) {
         Rewritten::Untouched => Ok(()),
         Rewritten::Removed => abi::remove_header(Map::Request, b"baggage"),
         Rewritten::To(baggage) => abi::set_header(Map::Request, b"baggage", &baggage),
@@ -465,11 +472,9 @@ impl Broken {
     }
 }
 
-impl Context for Broken {}
-
-impl HttpContext for Broken {
+impl Broken {
     /// A client that sends the internal header must not choose what the filter does not.
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    pub fn request_headers(&mut self) {
         output::error_once_a_minute(
             Self::REASON,
             "the configuration cannot be used, its faults were logged when it was loaded: \
@@ -477,20 +482,18 @@ impl HttpContext for Broken {
         );
         if self.host.is_forged() {
             refuse_forged(Some(ERROR_HEADER));
-            return Action::Continue;
+            return;
         }
-        if self.host.pass().is_err() {
+        if self.host.pass(&Head::new(false)).is_err() {
             report_host("the gateway did not remove a client's own internal header");
         }
         self.shows = !self.host.show_invalid_configuration();
-        Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    pub fn response_headers(&self) {
         if self.shows {
             let reason = Self::REASON.as_bytes();
             let _ = abi::set_header(Map::Response, ERROR_HEADER.as_bytes(), reason);
         }
-        Action::Continue
     }
 }

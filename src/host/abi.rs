@@ -1,4 +1,4 @@
-//! The host functions of proxy-wasm ABI 0.2.1, declared here because the SDK's wrappers panic on
+//! The host functions of proxy-wasm ABI 0.2.1, declared here because an SDK's wrappers panic on
 //! every status that they don't expect, and a panic takes down all requests of the worker.
 //!
 //! Nothing here fails: a refusal is a value. Names and values are bytes, since clients send any.
@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code)]
 
+use std::mem::ManuallyDrop;
 use std::ptr::{null, null_mut};
 
 /// The answer of a host function.
@@ -327,8 +328,14 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // The host got the memory from `proxy_on_memory_allocate`, which leaks a boxed slice of exactly this size.
+    // The host got the memory from `proxy_on_memory_allocate`, as a vector of exactly this capacity.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// The memory in which the gateway is about to hand something over; [`returned`] takes it.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    ManuallyDrop::new(Vec::with_capacity(size)).as_mut_ptr()
 }
 
 /// The names and values of serialised headers; what is cut off is left out.

@@ -2,8 +2,13 @@
 
 use super::abi::{self, Map, Status};
 use super::gateway::{Bodies, Host, Origin, Refusal, Routing, parse_number};
+use super::head::Head;
 use crate::config::{Config, RouteBy};
 use crate::effect::Effect;
+use crate::engine::Bytes;
+
+/// The header with the host that the client asked for.
+const AUTHORITY: &[u8] = b":authority";
 
 /// How Envoy's details of an answer begin that it gives because of an upstream.
 const UPSTREAM_FAULTS: [&[u8]; 3] = [b"upstream_", b"no_healthy_upstream", b"cluster_not_found"];
@@ -14,6 +19,7 @@ pub struct Envoy {
     header: Box<str>,
     /// Whether a tier behind reads it instead of this one.
     only_sets_header: bool,
+    /// Whether this is an Envoy, and not only said to be one.
     is_certain: bool,
 }
 
@@ -26,6 +32,17 @@ impl Envoy {
             is_certain,
         }
     }
+
+    /// Removes a client's own internal header, and lets Envoy forget what it may have made of it.
+    fn remove(&self, is_there: bool) -> Result<(), Status> {
+        if !is_there {
+            return Ok(());
+        }
+        let removed = abi::remove_header(Map::Request, self.header.as_bytes());
+        // Refused only by a gateway that has no route cache, and then there is nothing to clear.
+        let _ = abi::call_foreign_function(b"clear_route_cache");
+        removed
+    }
 }
 
 /// Whether this is certainly an Envoy, found out without reading a property, so that it may be
@@ -37,49 +54,41 @@ pub fn is_certainly_envoy() -> bool {
     abi::knows_standard_output()
 }
 
-/// All request headers of a name, joined. Envoy hands over only the first of several; all of them
-/// are only in the whole map.
-fn all(name: &[u8], separator: u8) -> Option<Vec<u8>> {
-    let headers = abi::headers(Map::Request).ok()?;
-    let mut all: Option<Vec<u8>> = None;
-    for (_, value) in abi::pairs(&headers).filter(|(found, _)| *found == name) {
-        match &mut all {
-            None => all = Some(value.to_vec()),
-            Some(all) => {
-                all.push(separator);
-                all.extend_from_slice(value);
-            }
-        }
-    }
-    all
-}
-
 impl Host for Envoy {
-    fn cookies(&self) -> Option<Vec<u8>> {
-        all(b"cookie", b';')
+    fn has_whole_head(&self) -> bool {
+        true
     }
 
-    fn baggage(&self) -> Option<Vec<u8>> {
-        all(b"baggage", b',')
+    /// Envoy keeps `host` as `:authority`, and finds it by either name.
+    fn header<'h>(&self, head: &'h Head, name: &str) -> Option<Bytes<'h>> {
+        head.header(if name == "host" { AUTHORITY } else { name.as_bytes() })
     }
 
-    fn target(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b":path")
+    /// Envoy hands over only the first of several headers; all of them are only in the whole head.
+    fn cookies<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.joined(b"cookie", b';')
     }
 
-    fn method(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b":method")
+    fn baggage<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.joined(b"baggage", b',')
     }
 
-    fn authority(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b":authority")
+    fn target<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(b":path")
+    }
+
+    fn method<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(b":method")
+    }
+
+    fn authority<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(AUTHORITY)
     }
 
     /// Envoy keeps the scheme of the client in `x-forwarded-proto`; with `use_remote_address: true` it
     /// overwrites what an untrusted client sends there.
-    fn scheme(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b"x-forwarded-proto")
-            .or_else(|| abi::header(Map::Request, b":scheme"))
+    fn scheme<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(b"x-forwarded-proto").or_else(|| head.header(b":scheme"))
     }
 
     fn client_address(&self) -> Option<Vec<u8>> {
@@ -107,33 +116,27 @@ impl Host for Envoy {
 
     /// The decision takes the place of a client's own internal header.
     fn route(&self, effect: &Effect) -> Routing {
+        let header = self.header.as_bytes();
         let Some(upstream) = effect.upstream() else {
-            return match self.pass() {
+            return match self.remove(abi::header(Map::Request, header).is_some()) {
                 Ok(()) => Routing::Taken,
                 Err(_) => Routing::Refused(Refusal::HostFailure),
             };
         };
-        if abi::set_header(Map::Request, self.header.as_bytes(), upstream.as_bytes()).is_err() {
+        if abi::set_header(Map::Request, header, upstream.as_bytes()).is_err() {
             return Routing::Refused(Refusal::HostFailure);
         }
         // The route was picked before the filter ran, perhaps by the header that this one took the
-        // place of; since Envoy 1.33 nothing picks it anew by itself.
+        // place of. Since Envoy 1.33 nothing promises to pick it anew by itself: for this ABI a changed
+        // header still does, but a gateway where it does not would send the request elsewhere in silence.
         match abi::call_foreign_function(b"clear_route_cache") {
             Err(_) if !self.only_sets_header => Routing::Refused(Refusal::HostFailure),
             _ => Routing::Taken,
         }
     }
 
-    /// Removes a client's own internal header, and lets Envoy forget what it may have made of it.
-    fn pass(&self) -> Result<(), Status> {
-        let header = self.header.as_bytes();
-        if abi::header(Map::Request, header).is_none() {
-            return Ok(());
-        }
-        let removed = abi::remove_header(Map::Request, header);
-        // Refused only by a gateway that has no route cache, and then there is nothing to clear.
-        let _ = abi::call_foreign_function(b"clear_route_cache");
-        removed
+    fn pass(&self, head: &Head) -> Result<(), Status> {
+        self.remove(head.header(self.header.as_bytes()).is_some())
     }
 
     fn retract(&self, _: &Effect) {
@@ -144,12 +147,10 @@ impl Host for Envoy {
         false
     }
 
+    /// `%FILTER_STATE(wasm.tse_route_rule:PLAIN)%`; without it the access log shows `-`. The upstream
+    /// stands in the request's header, where access logs and spans find it, too.
     fn publish(&self, effect: &Effect) {
-        // `%FILTER_STATE(wasm.tse_route_upstream:PLAIN)%`; without it the access log shows `-`.
         let _ = abi::set_property(b"tse_route_rule", effect.rule().as_bytes());
-        if let Some(upstream) = effect.upstream() {
-            let _ = abi::set_property(b"tse_route_upstream", upstream.as_bytes());
-        }
     }
 
     /// Envoy refuses such a configuration in the first place.

@@ -1,22 +1,28 @@
 //! What every gateway is asked for, and what it may answer.
 
 use super::abi::Status;
+use super::head::Head;
 use crate::effect::Effect;
+use crate::engine::Bytes;
 
 /// A gateway, as the filter uses it.
 pub trait Host {
+    /// Whether a [`Head`] has all that the methods take from it.
+    fn has_whole_head(&self) -> bool;
+    /// The first value of a header; `name` is in lower case.
+    fn header<'h>(&self, head: &'h Head, name: &str) -> Option<Bytes<'h>>;
     /// All `Cookie` headers, joined by `;`.
-    fn cookies(&self) -> Option<Vec<u8>>;
+    fn cookies<'h>(&self, head: &'h Head) -> Option<Bytes<'h>>;
     /// All `baggage` headers, joined by `,`.
-    fn baggage(&self) -> Option<Vec<u8>>;
+    fn baggage<'h>(&self, head: &'h Head) -> Option<Bytes<'h>>;
     /// The client's path with its query, as sent.
-    fn target(&self) -> Option<Vec<u8>>;
+    fn target<'h>(&self, head: &'h Head) -> Option<Bytes<'h>>;
     /// The method, as sent.
-    fn method(&self) -> Option<Vec<u8>>;
+    fn method<'h>(&self, head: &'h Head) -> Option<Bytes<'h>>;
     /// The host that the client asked for, perhaps with a port.
-    fn authority(&self) -> Option<Vec<u8>>;
+    fn authority<'h>(&self, head: &'h Head) -> Option<Bytes<'h>>;
     /// The scheme that the client used.
-    fn scheme(&self) -> Option<Vec<u8>>;
+    fn scheme<'h>(&self, head: &'h Head) -> Option<Bytes<'h>>;
     /// The client's address, without port.
     fn client_address(&self) -> Option<Vec<u8>>;
     /// When a decision can depend on the body.
@@ -29,7 +35,7 @@ pub trait Host {
     /// Makes the gateway follow a decision; a later one of the same request takes its place.
     fn route(&self, effect: &Effect) -> Routing;
     /// Lets a request go on that no rule has matched, without a client's own internal header.
-    fn pass(&self) -> Result<(), Status>;
+    fn pass(&self, head: &Head) -> Result<(), Status>;
     /// Takes back a decision of this request, since with its body no rule matches.
     fn retract(&self, effect: &Effect);
     /// Whether another filter may have decided over this one since, without seeing the body.

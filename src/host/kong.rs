@@ -7,9 +7,12 @@
 use super::abi::{self, Map, Status};
 use super::bridge::{Bridge, DECISION, FAILURES, Greeting, UNFOLLOWED};
 use super::gateway::{Bodies, Host, Origin, Refusal, Routing, parse_number};
+use super::head::Head;
 use crate::config::{Config, RequestHeaders, RouteBy};
 use crate::effect::{ERROR_HEADER, Effect, ascii_json};
+use crate::engine::Bytes;
 use serde_json::json;
+use std::borrow::Cow;
 
 /// A Kong Gateway, as one configuration uses it.
 pub struct Kong(Side);
@@ -72,36 +75,50 @@ fn hand_over(message: &[u8]) -> Routing {
     }
 }
 
+fn property<'h>(path: &[u8]) -> Option<Bytes<'h>> {
+    abi::property(path).ok().map(Cow::Owned)
+}
+
 impl Host for Kong {
+    /// Much of what is asked for are properties here.
+    fn has_whole_head(&self) -> bool {
+        false
+    }
+
+    fn header<'h>(&self, head: &'h Head, name: &str) -> Option<Bytes<'h>> {
+        head.header(name.as_bytes())
+    }
+
     /// nginx joins all Cookie headers in one variable.
-    fn cookies(&self) -> Option<Vec<u8>> {
-        abi::property(b"ngx\0http_cookie").ok()
+    fn cookies<'h>(&self, _: &'h Head) -> Option<Bytes<'h>> {
+        property(b"ngx\0http_cookie")
     }
 
     /// nginx joins repeated headers in their variable since 1.23 (Kong since 3.6); before, it has the
     /// first.
-    fn baggage(&self) -> Option<Vec<u8>> {
-        abi::property(b"ngx\0http_baggage").ok()
+    fn baggage<'h>(&self, _: &'h Head) -> Option<Bytes<'h>> {
+        property(b"ngx\0http_baggage")
     }
 
     /// As the client sent it; what the pseudo-header has is decoded and normalised.
-    fn target(&self) -> Option<Vec<u8>> {
-        abi::property(b"request\0path").ok()
+    fn target<'h>(&self, _: &'h Head) -> Option<Bytes<'h>> {
+        property(b"request\0path")
     }
 
-    fn method(&self) -> Option<Vec<u8>> {
-        abi::property(b"request\0method").ok()
+    fn method<'h>(&self, _: &'h Head) -> Option<Bytes<'h>> {
+        property(b"request\0method")
     }
 
     /// Kong's `:authority` and `request.host` are the machine's own name.
-    fn authority(&self) -> Option<Vec<u8>> {
-        abi::header(Map::Request, b"host")
+    fn authority<'h>(&self, head: &'h Head) -> Option<Bytes<'h>> {
+        head.header(b"host")
     }
 
     /// What Kong will tell the upstream: it honours X-Forwarded-Proto from trusted addresses only.
-    fn scheme(&self) -> Option<Vec<u8>> {
-        let forwarded = abi::property(b"ngx\0upstream_x_forwarded_proto").unwrap_or_default();
-        if forwarded.is_empty() { abi::property(b"request\0scheme").ok() } else { Some(forwarded) }
+    fn scheme<'h>(&self, _: &'h Head) -> Option<Bytes<'h>> {
+        property(b"ngx\0upstream_x_forwarded_proto")
+            .filter(|forwarded| !forwarded.is_empty())
+            .or_else(|| property(b"request\0scheme"))
     }
 
     /// After Kong's real-ip handling; without port.
@@ -153,7 +170,7 @@ impl Host for Kong {
     }
 
     /// Without a header there is no decision.
-    fn pass(&self) -> Result<(), Status> {
+    fn pass(&self, _: &Head) -> Result<(), Status> {
         Ok(())
     }
 

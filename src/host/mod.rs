@@ -3,12 +3,17 @@
 pub mod abi;
 mod bridge;
 mod envoy;
+mod exports;
 mod gateway;
+mod head;
 mod kong;
 
 pub use bridge::{Greeting, greeting};
 pub use envoy::is_certainly_envoy;
+pub(crate) use exports::export;
+pub use exports::{Action, Contexts};
 pub use gateway::{Bodies, Host, Origin, Refusal, Routing};
+pub use head::Head;
 
 use crate::config::{Config, HostChoice};
 use envoy::Envoy;

@@ -54,7 +54,7 @@ LISTENERS = {
         config(),
         access_log="%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% "
         "%FILTER_STATE(wasm.tse_route_rule:PLAIN)% "
-        "%FILTER_STATE(wasm.tse_route_upstream:PLAIN)%\n",
+        "%REQ(X-TSE-ROUTE-UPSTREAM)%\n",
     ),
     "renamed": Listener(config(response_headers={"rule": "X-R", "upstream": "X-U", "name": "X-N"})),
     "no rule": Listener(config(response_headers={"rule": False})),
@@ -150,12 +150,27 @@ def test_an_upstream_that_refuses_connections(envoy: Envoy) -> None:
 
 
 def test_access_log(envoy: Envoy) -> None:
-    """The decision is in the filter state."""
+    """The rule is in the filter state, the upstream in the request."""
     for version in ("canary", "own", "other"):
         ask(envoy, version)
     assert_logged(
         envoy, "200 via_upstream 9 canary", "200 via_upstream 8 -", "200 via_upstream - -"
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "start", "end"),
+    [("missing", "503 cluster_not_found", " 6 nowhere"), ("refused", "503 upstream_", " 5 refused")],
+)
+def test_access_log_of_failures(envoy: Envoy, version: str, start: str, end: str) -> None:
+    """Has the same of what Envoy answers itself."""
+    request(envoy.port("usual"), "GET", "/", [("version", version)])
+
+    def is_logged() -> bool:
+        lines = envoy.access_log("usual")
+        return any(line.startswith(start) and line.endswith(end) for line in lines)
+
+    envoy.wait_for(is_logged, f"{start} … {end}")
 
 
 def test_request_headers(envoy: Envoy) -> None:

@@ -69,11 +69,10 @@ fn with_baggage() -> Value {
 }
 
 /// How Envoy is told the upstream, and how the decision is shown.
-const ENVOY_ROUTES: [&str; 6] = [
+const ENVOY_ROUTES: [&str; 5] = [
     "set_header x-tse-route-upstream", // its route reads this
     "call clear_route_cache",          // and has been picked before the filter ran
-    "set_property tse_route_rule",     // for the access log
-    "set_property tse_route_upstream",
+    "set_property tse_route_rule",     // for the access log; the upstream stands in the header
     "set_response_header X-Kong-Route-Rule",
     "set_response_header X-Kong-Route-Upstream",
 ];
@@ -125,8 +124,10 @@ fn envoy_with_rules_on_other_places() {
         // Two rules: the second costs nothing more.
         let both =
             rules([rule(20, condition.clone(), "blue"), rule(10, condition.clone(), "canary")]);
+        // With all headers it is known whether there is a forged one.
+        let unmatched = if call == "get_headers request" { "" } else { UNMATCHED };
         let expected: Vec<_> =
-            [call, UNMATCHED].into_iter().filter(|call| !call.is_empty()).collect();
+            [call, unmatched].into_iter().filter(|call| !call.is_empty()).collect();
         assert_eq!(calls(Envoy::new(), &both, plain), expected, "{condition}");
     }
     // The path and the query are one header.
@@ -175,7 +176,7 @@ fn envoy_without_access_log() {
     let mut quiet = canary();
     quiet["access_log"] = json!(false);
     let quiet = calls(Envoy::new(), &quiet, matching);
-    assert_eq!(quiet[1..], [&ENVOY_ROUTES[..2], &ENVOY_ROUTES[4..]].concat());
+    assert_eq!(quiet[1..], [&ENVOY_ROUTES[..2], &ENVOY_ROUTES[3..]].concat());
 }
 
 #[test]
@@ -183,13 +184,43 @@ fn envoy_without_response_headers() {
     let mut silent = canary();
     silent["response_headers"] = json!(false);
     let silent = calls(Envoy::new(), &silent, matching);
-    assert_eq!(silent[1..], ENVOY_ROUTES[..4]);
+    assert_eq!(silent[1..], ENVOY_ROUTES[..3]);
+}
+
+#[test]
+fn envoy_reads_much_at_once() {
+    let item = |location: &str| eq(location, "x", "no");
+    let read = |conditions: &[Value]| {
+        let rules: Vec<_> = (0..)
+            .zip(conditions)
+            .map(|(place, condition)| rule(100 - place, condition.clone(), "canary"))
+            .collect();
+        calls(Envoy::new(), &json!({ "rules": rules }), plain)
+    };
+    let header = |name: &str| eq("header", name, "no");
+    let (a, b, c) = (header("a"), header("b"), header("c"));
+    let path = json!({ "path": "/elsewhere" });
+
+    let each = read(&[a.clone(), b.clone(), a.clone()]);
+    assert_eq!(each, ["get_header a", "get_header b", UNMATCHED]);
+    // Also whether there is a forged internal header.
+    let at_once = ["get_headers request"];
+    assert_eq!(read(&[a.clone(), b.clone(), c]), at_once);
+    // The path and the query are one header, which is there in any case.
+    assert_eq!(
+        read(&[a.clone(), path.clone(), item("query")])[..2],
+        ["get_header a", "get_header :path"]
+    );
+    assert_eq!(read(&[a.clone(), path, json!({ "method": "PATCH" })]), at_once);
+    // Cookies take all headers, and with them all others are there.
+    assert_eq!(read(&[item("cookie"), a.clone()]), at_once);
+    assert_eq!(read(&[a, item("cookie")]), at_once);
 }
 
 #[test]
 fn counting() {
     let matched = calls_with_metrics(Envoy::new(), &canary(), matching);
-    let (request, response) = (&ENVOY_ROUTES[..4], &ENVOY_ROUTES[4..]);
+    let (request, response) = (&ENVOY_ROUTES[..3], &ENVOY_ROUTES[3..]);
     let expected = [
         &["get_header version", "get_time"],
         &request[..2],
@@ -383,14 +414,14 @@ fn delivery_in_envoy() {
     let counted = calls(Envoy::new(), &with_breaker(false), plain);
     assert_eq!(
         counted,
-        [&["get_time"], &ENVOY_ROUTES[..4], &answered, &ENVOY_ROUTES[4..]].concat()
+        [&["get_time"], &ENVOY_ROUTES[..3], &answered, &ENVOY_ROUTES[3..]].concat()
     );
 
     // What was read of the shared memory is believed for a while; an answer is always written.
     let shared = calls(Envoy::new(), &with_breaker(true), plain);
     let written = ["get_shared", "set_shared"];
     let expected =
-        [&["get_time"], &ENVOY_ROUTES[..4], &answered, &written, &ENVOY_ROUTES[4..]].concat();
+        [&["get_time"], &ENVOY_ROUTES[..3], &answered, &written, &ENVOY_ROUTES[3..]].concat();
     assert_eq!(shared, expected);
     let mut host = Envoy::new().with(&with_breaker(true));
     host.request().send();

@@ -3,7 +3,7 @@
 use crate::config::{Config, Cursor, Delimiter, Item, Location, Operator, nearest, quote};
 use crate::engine::attribute::Attribute;
 use crate::engine::matches::split_list;
-use crate::engine::parse::query::{Found, find_in_form};
+use crate::engine::parse::percent;
 use std::net::IpAddr;
 
 /// The methods of IANA's registry, and those that caches have for purging.
@@ -230,14 +230,8 @@ fn without_slashes(pattern: &str) -> Option<String> {
 
 /// A query's value as it arrives, where it is written as it is sent.
 fn decoded(value: &str) -> Option<String> {
-    if !value.contains('%') {
-        return None;
-    }
-    let form = format!("x={}", value.replace('+', "%2B").replace('&', "%26"));
-    match find_in_form(form.as_bytes(), b"x")? {
-        Found::Decoded(bytes) => String::from_utf8(bytes).ok().filter(|plain| plain != value),
-        Found::AsSent(_) => None,
-    }
+    let plain = String::from_utf8(percent::decoded(value.as_bytes())).ok()?;
+    (plain != value).then_some(plain)
 }
 
 /// The block that an address with a length is in, if it is not the first of it.
