@@ -14,6 +14,7 @@ local request_headers = require "kong.plugins.tse-route-bridge.request_headers"
 local ngx = ngx
 local kong = kong
 local pairs = pairs
+local pcall = pcall
 local setmetatable = setmetatable
 
 
@@ -83,10 +84,19 @@ local function chain_of(configurations)
 end
 
 
+-- Kong itself holds on to the plans that it uses. Outside of requests and timers there is no context.
+local function let_go(plan, key)
+  local held = ngx.ctx[key]
+  if held then
+    held[plan] = nil
+  end
+end
+
+
 -- Wraps the making of plans and the attaching of one to a request. `on_attach` is called with the
 -- request's context and the chain, before any filter of it has run. `ffi` is LuaJIT's.
 function M.wrap(proxy_wasm, ffi, on_attach)
-  local new, attach = proxy_wasm.new, proxy_wasm.attach
+  local new, load, attach = proxy_wasm.new, proxy_wasm.load, proxy_wasm.attach
   free_plan = ffi.C.ngx_http_wasm_ffi_plan_free
 
   function proxy_wasm.new(filters)
@@ -97,6 +107,14 @@ function M.wrap(proxy_wasm, ffi, on_attach)
       chains[plan] = configurations and chain_of(configurations)
     end
     return plan, err
+  end
+
+  -- Loading also puts the plan into the context of whatever runs. That is the timer which hears of
+  -- reloads, and it lives for hundreds of them.
+  function proxy_wasm.load(plan)
+    local ok, err = load(plan)
+    pcall(let_go, plan, proxy_wasm)
+    return ok, err
   end
 
   function proxy_wasm.attach(plan, ...)

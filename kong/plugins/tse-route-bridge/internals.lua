@@ -18,7 +18,7 @@ local FIRST_MINOR, LAST_MINOR = 4, 9
 -- `uuid` has moved between versions.
 local NEEDED = {
   { key = "wasm", names = { "kong.runloop.wasm" }, functions = { "enabled" } },
-  { key = "proxy_wasm", names = { "resty.wasmx.proxy_wasm" }, functions = { "new", "attach" } },
+  { key = "proxy_wasm", names = { "resty.wasmx.proxy_wasm" }, functions = { "new", "load", "attach" } },
   { key = "balancer", names = { "kong.runloop.balancer" },
     functions = { "execute", "set_host_header", "get_upstream_by_name" } },
   { key = "balancers", names = { "kong.runloop.balancer.balancers" },

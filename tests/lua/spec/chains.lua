@@ -85,6 +85,16 @@ return {
     request:finish()
   end },
 
+  { "a plan is not held by what loads it", function()
+    local gateway = new_gateway()
+    local proxy_wasm = gateway.modules["resty.wasmx.proxy_wasm"]
+    local plan = gateway:plan("{}")
+    check.equal({ proxy_wasm.load(plan) }, { true })
+    check.equal(gateway.ngx.ctx[proxy_wasm][plan], nil)
+    plan.unloadable = true
+    check.equal({ proxy_wasm.load(plan) }, { nil, "failed loading plan" })
+  end },
+
   { "Kong's arguments to attach are passed on", function()
     local gateway = new_gateway()
     local plan, options = gateway:plan("{}"), { isolation = 1 }

@@ -124,7 +124,8 @@ local tests = {
 
 for _, path in ipairs({
   "kong.runloop.wasm", "kong.runloop.wasm.enabled",
-  "resty.wasmx.proxy_wasm", "resty.wasmx.proxy_wasm.new", "resty.wasmx.proxy_wasm.attach",
+  "resty.wasmx.proxy_wasm", "resty.wasmx.proxy_wasm.new", "resty.wasmx.proxy_wasm.load",
+  "resty.wasmx.proxy_wasm.attach",
   "kong.runloop.balancer", "kong.runloop.balancer.execute", "kong.runloop.balancer.set_host_header",
   "kong.runloop.balancer.get_upstream_by_name",
   "kong.runloop.balancer.balancers", "kong.runloop.balancer.balancers.get_balancer_by_id",

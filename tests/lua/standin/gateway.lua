@@ -69,7 +69,8 @@ end
 
 
 local function proxy_wasm_module(gateway)
-  return {
+  local M
+  M = {
     new = function(filters)
       for _, filter in ipairs(filters) do
         assert(type(filter.name) == "string")
@@ -80,12 +81,23 @@ local function proxy_wasm_module(gateway)
       end
       return { filters = filters }
     end,
+    load = function(plan)
+      if plan.unloadable then
+        return nil, "failed loading plan"
+      end
+      -- Held for as long as what loads it is under way.
+      local ctx = gateway.ngx.ctx
+      ctx[M] = ctx[M] or {}
+      ctx[M][plan] = true
+      return true
+    end,
     attach = function(plan, ...)
       assert(gateway.phase == "access", "attach in phase " .. tostring(gateway.phase))
       gateway.attached = { plan = plan, more = { ... } }
       return true
     end,
   }
+  return M
 end
 
 
