@@ -106,7 +106,7 @@ fn a_member_of_the_baggage_is_read_and_changed() {
     let mut host = Kong::bridged().with(&configuration);
     let mut send = |group: &str| {
         let request = host.request().header("baggage", "a=1;p,lane=x;q , old=2");
-        request.header("Baggage", &format!("lane=y, group={group}")).send()
+        request.header("Baggage", format!("lane=y, group={group}")).send()
     };
     let outcome = send("b%201;p");
     assert_eq!(outcome.upstream, "canary");
