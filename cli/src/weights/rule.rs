@@ -1,5 +1,6 @@
 //! A rule in a file, found by the name under which metrics know it.
 
+use crate::diagnostic::Diagnostic;
 use crate::files::{File, Subject};
 use crate::source::Node;
 use hashbrown::HashSet;
@@ -128,23 +129,24 @@ impl<'f> Found<'f> {
     /// Finds the one rule that is meant.
     ///
     /// # Errors
-    /// A file with faults, no such rule or several, and a rule whose weights the clock decides.
+    /// No such rule in a configuration without faults, or several, and a rule whose weights the clock
+    /// decides.
     pub(crate) fn find(file: &'f File, wanted: Wanted<'_>) -> Result<Self, String> {
         let name = &file.source.name;
-        if let Some(fault) = file.diagnostics.iter().find(|fault| fault.is_error()) {
-            return Err(format!("{name}: {}; `tse-route check` shows where", fault.message));
-        }
-        let chosen = chosen(file, wanted.plugin)?;
+        let shown =
+            |fault: &Diagnostic| format!("{name}: {}; `tse-route check` shows where", fault.text());
+        // Others have their configurations in the same gateway. A fault of theirs must keep nobody from
+        // going back, so that it counts only where the rule is not found without it.
+        let mut fault = file.diagnostics.iter().find(|fault| fault.is_error()).map(shown);
+        let chosen =
+            chosen(file, wanted.plugin).map_err(|unknown| fault.clone().unwrap_or(unknown))?;
         let mut found = Vec::new();
         let mut labels = Vec::new();
         for (subject_index, subject) in chosen {
             let checked = subject.check();
-            if let Some(fault) = checked.diagnostics.iter().find(|fault| fault.is_error()) {
-                let path = fault.path.as_deref().unwrap_or_default();
-                return Err(format!(
-                    "{name}: {path}: {}; `tse-route check` shows where",
-                    fault.message
-                ));
+            if let Some(error) = checked.diagnostics.iter().find(|fault| fault.is_error()) {
+                fault.get_or_insert_with(|| shown(error));
+                continue;
             }
             let rules = checked.loaded.config.rules;
             labels.extend(rules.iter().map(label));
@@ -175,6 +177,9 @@ impl<'f> Found<'f> {
                 quote(wanted.rule)
             )),
             Err(found) if found.is_empty() => {
+                if let Some(fault) = fault {
+                    return Err(fault);
+                }
                 let hint = config::nearest(wanted.rule, labels.iter().map(String::as_str))
                     .map(|near| format!("; did you mean {}?", quote(near)))
                     .unwrap_or_default();

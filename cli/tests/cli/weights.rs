@@ -35,6 +35,39 @@ fn a_rule_gets_other_weights_and_keeps_its_comments() {
 }
 
 #[test]
+fn a_fault_of_others_keeps_nobody_from_going_back() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("weights-of-others");
+    fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("kong.yml");
+    let plugin = |service: &str, rule: &str| {
+        format!(
+            "- {{name: tse-route, service: {service}, config: {{rules: [{{{rule}, upstream: \
+             [{{name: blue, weight: 100}}, {{name: green, weight: 0}}]}}]}}}}\n"
+        )
+    };
+    let theirs = plugin("theirs", "name: other, wieght: 3");
+    let services = "services: [{name: ours, host: blue}, {name: theirs, host: blue}]";
+    let ours = plugin("ours", "name: cart");
+    let upstreams = "upstreams: [{name: blue}, {name: green}]";
+    let text = format!("_format_version: '3.0'\n{services}\n{upstreams}\nplugins:\n{theirs}{ours}");
+    fs::write(&file, &text).expect("written");
+    let name = file.to_str().expect("a name");
+
+    let done = run(&["weights", name, "cart", "blue=0", "green=100"], "");
+    assert_eq!(
+        (done.code, done.stdout.as_str()),
+        (0, "cart: blue 0, green 100\n"),
+        "{}",
+        done.stderr
+    );
+    let after = fs::read_to_string(&file).expect("read");
+    assert!(after.contains(&theirs), "{after}");
+    let refused = run(&["weights", name, "other", "green=1"], "");
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("wieght"), "{}", refused.stderr);
+}
+
+#[test]
 fn weights_are_told_to_programs() {
     let shown = run(&["weights", "split.yaml", "10", "--output", "json"], "");
     let told: Value = serde_json::from_str(&shown.stdout).expect(&shown.stderr);
