@@ -114,8 +114,6 @@ $(MANIFESTS)/.installed: tests/examples/manifests/package-lock.json
 	npm --prefix $(MANIFESTS) ci --silent
 	@touch $@
 
-.PHONY: test-python
-test-python: wasm $(VENV)/.installed $(MANIFESTS)/.installed ## The built filter in the real Envoy, and the files that ship with it
 # The schema of SARIF 2.1.0, which a package of npm has.
 SARIF_PACKAGE := @microsoft/jest-sarif@1.0.0-beta.0
 SARIF_SHA256 := 748e2c3d1a842e7bb258416685c7ea3a0da40005b72267b2052c2856d48ad102
@@ -129,7 +127,7 @@ $(SARIF):
 	  tar -xzmf microsoft-jest-sarif-1.0.0-beta.0.tgz
 
 .PHONY: test-python
-test-python: wasm $(VENV)/.installed $(SARIF) ## The built filter in the real Envoy, and the files that ship with it
+test-python: wasm $(VENV)/.installed $(MANIFESTS)/.installed $(SARIF) ## The built filter in the real Envoy, and the files that ship with it
 	@echo "== The real Envoy"
 	cargo build --quiet --package tse-route-cli
 	$(PYTHON) -m pytest tests
