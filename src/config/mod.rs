@@ -38,7 +38,7 @@ pub(crate) use report::Cursor;
 pub use report::{Fault, MAX_FAULTS, Report, Severity};
 #[cfg(feature = "schema")]
 pub use schema::{kong_meta, schema};
-pub use tree::MAX_BYTES;
+pub use tree::{MAX_BYTES, first_json_value, json_value};
 pub use values::{HeaderName, HeaderValue, Share, Text, UpstreamName};
 pub use written::{
     ChangedHeader, DECISION_HEADER, DEFAULT_UPSTREAM_HEADER, FAILURES_HEADER, HeaderSwitch,

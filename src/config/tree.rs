@@ -27,13 +27,7 @@ pub(super) fn read(text: &[u8]) -> Result<Tree, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("found {} bytes; accepted are at most {MAX_BYTES}", text.len()));
     }
-    let mut builder = Builder {
-        reader: Reader::new(text),
-        values: 0,
-        depth: 0,
-        path: String::new(),
-        repeated: Vec::new(),
-    };
+    let mut builder = Builder::new(text);
     let value = builder.value().and_then(|value| {
         builder.reader.end()?;
         Ok(value)
@@ -51,6 +45,20 @@ pub(super) fn read(text: &[u8]) -> Result<Tree, String> {
         }
         Err(Stop::NoJson(fault)) => Err(not_json(text, fault)),
     }
+}
+
+/// The value that a text is, within the limits of configurations; none where it is none.
+///
+/// Whoever reads JSON in the filter does it here: a second reader would be a twentieth of its size.
+pub fn json_value(text: &[u8]) -> Option<Value> {
+    read(text).ok().map(|tree| tree.value)
+}
+
+/// The value that a text begins with, and how many bytes it takes.
+pub fn first_json_value(text: &[u8]) -> Option<(Value, usize)> {
+    let mut builder = Builder::new(text);
+    let value = builder.value().ok()?;
+    Some((value, builder.reader.place()))
 }
 
 /// Why reading ended early.
@@ -90,6 +98,11 @@ struct Builder<'t> {
 }
 
 impl<'t> Builder<'t> {
+    fn new(text: &'t [u8]) -> Self {
+        let reader = Reader::new(text);
+        Self { reader, values: 0, depth: 0, path: String::new(), repeated: Vec::new() }
+    }
+
     fn value(&mut self) -> Result<Value, Stop> {
         self.values += 1;
         if self.values > MAX_VALUES {
@@ -230,6 +243,22 @@ mod tests {
             let told = read(text).err().unwrap_or_default();
             assert!(told.starts_with("not JSON: "), "{told}");
         }
+    }
+
+    #[test]
+    fn a_text_begins_with_a_value() {
+        for (text, begins) in [
+            (r#"{"a":[1,"}"]},"b":2}"#, Some((json!({"a":[1,"}"]}), 13))),
+            (r#" 17 ,"b":2}"#, Some((json!(17), 3))),
+            (r#""x""#, Some((json!("x"), 3))),
+            (r#"{"a":1"#, None),
+            (",", None),
+            ("", None),
+        ] {
+            assert_eq!(first_json_value(text.as_bytes()), begins, "{text}");
+        }
+        assert_eq!(json_value(b" [1] "), Some(json!([1])));
+        assert_eq!(json_value(b"[1] 2"), None);
     }
 
     proptest! {

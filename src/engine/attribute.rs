@@ -188,6 +188,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
     }
 
     /// Whether the attribute with this number has been read.
+    #[inline(always)]
     pub(crate) fn is_read(&self, index: usize) -> bool {
         self.slots.get(index).is_some()
     }
@@ -245,6 +246,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
     }
 
     /// The value of an attribute that was read.
+    #[inline(always)]
     pub(crate) fn known(&self, index: usize) -> Value<'_> {
         let bytes = match self.slots.get(index) {
             None | Some(Slot::Absent) => None,
@@ -336,6 +338,7 @@ impl<'r, 't, R: Request> Facts<'r, 't, R> {
 }
 
 /// A piece of something that was read as a whole.
+#[inline(always)]
 fn part<'s>(whole: &'s Option<Option<Bytes<'_>>>, range: &Range<usize>) -> Option<&'s [u8]> {
     whole.as_ref()?.as_deref()?.get(range.clone())
 }
@@ -360,6 +363,7 @@ struct Slots<'r> {
 }
 
 impl<'r> Slots<'r> {
+    #[inline(always)]
     fn get(&self, index: usize) -> Option<&Slot<'r>> {
         let entry = if self.places.is_empty() {
             self.read.iter().find(|(read, _)| *read == index)

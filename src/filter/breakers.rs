@@ -1,12 +1,12 @@
 //! Where the states of circuit breakers are kept: in the worker, or in the gateway for all workers.
 
 use crate::Loaded;
+use crate::config::json_value;
 use crate::engine::{Admission, Answers, Breaker, Choice, Policy, Table};
 use crate::host::Host;
 use crate::host::abi::{self, Status};
 use crate::observe::log as output;
 use crate::observe::metrics::{self, Metrics, Pair};
-use serde_json::Value;
 use std::cell::RefCell;
 use std::rc::Rc;
 use twox_hash::XxHash64;
@@ -172,6 +172,6 @@ impl Entry {
 /// The same for the same configuration in every worker: Kong hands each worker the fields in another
 /// order, and parsed they are sorted.
 fn fingerprint(json: &[u8]) -> u64 {
-    let sorted = serde_json::from_slice::<Value>(json).unwrap_or_default().to_string();
+    let sorted = json_value(json).unwrap_or_default().to_string();
     XxHash64::oneshot(0, sorted.as_bytes())
 }

@@ -360,6 +360,29 @@ pub fn pairs(serialised: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// The values of the serialised headers of this name, as [`pairs`] has them: what has another length
+/// is passed over without a look at it.
+pub fn values<'s>(serialised: &'s [u8], name: &[u8]) -> impl Iterator<Item = &'s [u8]> {
+    let word = |bytes: &[u8; 4]| usize::try_from(u32::from_le_bytes(*bytes)).ok();
+    let (count, rest) = serialised.split_first_chunk().unwrap_or((&[0; 4], &[]));
+    let count = word(count).unwrap_or(0).min(serialised.len() / 8);
+    let mut sizes = rest.as_chunks::<4>().0.as_chunks::<2>().0.iter().take(count);
+    let mut at = 4 + count * 8;
+    std::iter::from_fn(move || {
+        loop {
+            let [name_size, value_size] = sizes.next()?;
+            let (name_size, value_size) = (word(name_size)?, word(value_size)?);
+            let name_at = at;
+            let value_at = name_at.checked_add(name_size)?.checked_add(1)?;
+            let end = value_at.checked_add(value_size)?;
+            at = end.checked_add(1)?;
+            if name_size == name.len() && serialised.get(name_at..value_at - 1)? == name {
+                return serialised.get(value_at..end);
+            }
+        }
+    })
+}
+
 /// Headers as the ABI lays them out; the counterpart of [`pairs`].
 fn serialised(headers: &[(&str, &str)]) -> Vec<u8> {
     // No header of the filter's own comes near to 4 GiB.

@@ -6,6 +6,7 @@
 //! a call of the other: Lua that runs while a filter does has killed workers.
 
 use super::gateway::parse_number;
+use crate::config::first_json_value;
 pub use crate::config::{
     DECISION_HEADER as DECISION, FAILURES_HEADER as FAILURES, UNFOLLOWED_HEADER as UNFOLLOWED,
 };
@@ -62,9 +63,8 @@ pub fn greeting(json: &[u8]) -> (Greeting, Cow<'_, [u8]>) {
 /// The value of the first member, if that is the bridge's, and the object without it.
 fn split(json: &[u8]) -> Option<(Value, Vec<u8>)> {
     let text = json.trim_ascii_start().strip_prefix(br#"{"$bridge":"#)?;
-    let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Value>();
-    let value = values.next()?.ok()?;
-    let rest = text.get(values.byte_offset()..)?.trim_ascii_start();
+    let (value, length) = first_json_value(text)?;
+    let rest = text.get(length..)?.trim_ascii_start();
     let rest = rest.strip_prefix(b",").unwrap_or(rest);
     Some((value, [b"{", rest].concat()))
 }

@@ -24,12 +24,12 @@ impl Head {
         if !self.at_once && self.all.get().is_none() {
             return abi::header(Map::Request, name).map(Cow::Owned);
         }
-        self.pairs().find(|(known, _)| *known == name).map(|(_, value)| Cow::Borrowed(value))
+        abi::values(self.all(), name).next().map(Cow::Borrowed)
     }
 
     /// All values of a header, joined by `separator`.
     pub fn joined(&self, name: &[u8], separator: u8) -> Option<Cow<'_, [u8]>> {
-        let mut values = self.pairs().filter(|(known, _)| *known == name).map(|(_, value)| value);
+        let mut values = abi::values(self.all(), name);
         let mut joined = Cow::Borrowed(values.next()?);
         for value in values {
             joined.to_mut().push(separator);
@@ -40,6 +40,10 @@ impl Head {
 
     /// All names and values, in the order of the request; none where the gateway withholds them.
     pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        abi::pairs(self.all.get_or_init(|| abi::headers(Map::Request).unwrap_or_default()))
+        abi::pairs(self.all())
+    }
+
+    fn all(&self) -> &[u8] {
+        self.all.get_or_init(|| abi::headers(Map::Request).unwrap_or_default())
     }
 }

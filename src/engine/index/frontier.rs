@@ -10,10 +10,12 @@ use smallvec::SmallVec;
 
 /// Where the next candidates come from: a heap, the lowest position on top.
 ///
-/// Kept in place up to eight sources, which is more than most requests need, so that the walk
-/// takes no memory from the allocator.
+/// What moves in the heap are numbers, a position above the place of its source. Both are kept in
+/// place up to sixteen sources, which is more than most requests need, so that the walk takes no
+/// memory from the allocator.
 pub(super) struct Frontier<'i> {
-    heap: SmallVec<[(u32, Source<'i>); 8]>,
+    heap: SmallVec<[u64; 16]>,
+    sources: SmallVec<[Source<'i>; 16]>,
 }
 
 /// Candidates in ascending order.
@@ -27,19 +29,9 @@ enum Source<'i> {
     Unread(&'i Group, &'i [u32]),
 }
 
-impl Source<'_> {
-    /// The position of the next candidate.
-    fn next(&self) -> Option<u32> {
-        match self {
-            Self::Rules(positions) | Self::Unread(_, positions) => positions.first().copied(),
-            Self::Groups(groups) => groups.first().and_then(Group::first),
-        }
-    }
-}
-
 impl<'i> Frontier<'i> {
     pub(super) fn new(root: &'i Node) -> Self {
-        let mut frontier = Self { heap: SmallVec::new() };
+        let mut frontier = Self { heap: SmallVec::new(), sources: SmallVec::new() };
         frontier.add(root);
         frontier
     }
@@ -52,49 +44,70 @@ impl<'i> Frontier<'i> {
     ) -> Found {
         // All positions before this one have been asked, or cannot hold.
         let mut from = 0;
-        while let Some((position, source)) = self.pop() {
+        while let Some((position, place)) = self.top() {
+            let Some(source) = self.sources.get(place).copied() else { break };
             match source {
                 Source::Groups(groups) => {
-                    if let Some((first, rest)) = groups.split_first() {
-                        self.push(Source::Unread(first, first.rules()));
-                        self.push(Source::Groups(rest));
+                    let Some((group, rest)) = groups.split_first() else { break };
+                    match rest.first().and_then(Group::first) {
+                        Some(next) => self.replace_top(next, Source::Groups(rest)),
+                        None => self.pop(),
+                    }
+                    let positions = group.rules();
+                    if facts.is_read(group.attribute()) {
+                        self.open(group, positions, facts);
+                    } else if position < from {
+                        self.push(Source::Unread(group, not_before(from, positions)));
+                    } else {
+                        if let Some(found) = ask_at(rules, position, facts) {
+                            return found;
+                        }
+                        from = position + 1;
+                        self.push(Source::Unread(group, positions.get(1..).unwrap_or_default()));
                     }
                 }
                 Source::Unread(group, positions) if facts.is_read(group.attribute()) => {
-                    if group.by_value().needs_search() {
-                        facts.search(group.attribute());
-                    }
-                    match facts.known(group.attribute()) {
-                        Value::Present(value) => {
-                            let searched = facts.found(group.attribute());
-                            group.by_value().visit(value, searched, |place| match place {
-                                Place::Node(node) => self.add(node),
-                                Place::Rules(positions) => self.add_rules(positions),
-                            })
-                        }
-                        // What is filed here holds on no absent value.
-                        Value::Absent => {}
-                        // A rule that waits for the body has ended the walk; if not, each is asked.
-                        Value::Pending => self.push(Source::Rules(positions)),
-                    }
+                    self.pop();
+                    self.open(group, positions, facts);
                 }
                 Source::Rules(positions) | Source::Unread(_, positions) if position < from => {
-                    let asked = positions.partition_point(|position| *position < from);
-                    self.push(source.with(positions.get(asked..).unwrap_or_default()));
+                    self.advance(source, not_before(from, positions));
                 }
                 Source::Rules(positions) | Source::Unread(_, positions) => {
-                    let found = rules
-                        .get(position as usize)
-                        .and_then(|rule| ask(rule, position as usize, facts));
-                    if let Some(found) = found {
+                    if let Some(found) = ask_at(rules, position, facts) {
                         return found;
                     }
                     from = position + 1;
-                    self.push(source.with(positions.get(1..).unwrap_or_default()));
+                    self.advance(source, positions.get(1..).unwrap_or_default());
                 }
             }
         }
         Found::Nothing
+    }
+
+    /// Adds what is filed under the value of a group's attribute, which was read.
+    fn open<R: Request>(
+        &mut self,
+        group: &'i Group,
+        positions: &'i [u32],
+        facts: &mut Facts<'_, '_, R>,
+    ) {
+        if group.by_value().needs_search() {
+            facts.search(group.attribute());
+        }
+        match facts.known(group.attribute()) {
+            Value::Present(value) => {
+                let searched = facts.found(group.attribute());
+                group.by_value().visit(value, searched, |place| match place {
+                    Place::Node(node) => self.add(node),
+                    Place::Rules(positions) => self.add_rules(positions),
+                })
+            }
+            // What is filed here holds on no absent value.
+            Value::Absent => {}
+            // A rule that waits for the body has ended the walk; if not, each is asked.
+            Value::Pending => self.add_rules(positions),
+        }
     }
 
     /// Adds what is filed in one place.
@@ -114,54 +127,101 @@ impl<'i> Frontier<'i> {
         self.push(Source::Rules(positions));
     }
 
+    /// The position of the next candidate, and the place of its source.
+    fn top(&self) -> Option<(u32, usize)> {
+        self.heap.first().map(|top| ((top >> 32) as u32, *top as u32 as usize))
+    }
+
     fn push(&mut self, source: Source<'i>) {
         let Some(position) = source.next() else { return };
-        self.heap.push((position, source));
-        let mut child = self.heap.len() - 1;
+        let entry = u64::from(position) << 32 | self.sources.len() as u64;
+        self.sources.push(source);
+        self.heap.push(entry);
+        let heap = &mut *self.heap;
+        let mut child = heap.len() - 1;
         while child > 0 {
             let parent = (child - 1) / 2;
-            if self.position(parent) <= Some(position) {
-                break;
+            match heap.get(parent) {
+                Some(above) if *above > entry => heap.swap(parent, child),
+                _ => break,
             }
-            self.heap.swap(parent, child);
             child = parent;
         }
     }
 
-    fn pop(&mut self) -> Option<(u32, Source<'i>)> {
-        if self.heap.is_empty() {
-            return None;
+    /// Goes on with what is left of the source on top.
+    fn advance(&mut self, source: Source<'i>, left: &'i [u32]) {
+        let source = match source {
+            Source::Unread(group, _) => Source::Unread(group, left),
+            Source::Rules(_) | Source::Groups(_) => Source::Rules(left),
+        };
+        match left.first() {
+            Some(next) => self.replace_top(*next, source),
+            None => self.pop(),
         }
-        let top = self.heap.swap_remove(0);
-        let mut parent = 0;
-        loop {
-            let (left, right) = (2 * parent + 1, 2 * parent + 2);
-            let Some(of_left) = self.position(left) else { break };
-            let child = match self.position(right) {
-                Some(of_right) if of_right < of_left => right,
-                _ => left,
-            };
-            if self.position(parent) <= self.position(child) {
-                break;
-            }
-            self.heap.swap(parent, child);
-            parent = child;
-        }
-        Some(top)
     }
 
-    fn position(&self, at: usize) -> Option<u32> {
-        self.heap.get(at).map(|(position, _)| *position)
+    /// Puts another source in the place of the one on top.
+    fn replace_top(&mut self, position: u32, source: Source<'i>) {
+        let Some(top) = self.heap.first_mut() else { return };
+        let place = *top as u32;
+        *top = u64::from(position) << 32 | u64::from(place);
+        if let Some(kept) = self.sources.get_mut(place as usize) {
+            *kept = source;
+        }
+        self.sink();
+    }
+
+    fn pop(&mut self) {
+        if !self.heap.is_empty() {
+            self.heap.swap_remove(0);
+            self.sink();
+        }
+    }
+
+    /// Moves the top to where it belongs.
+    #[inline(always)]
+    fn sink(&mut self) {
+        let heap = &mut *self.heap;
+        let Some(entry) = heap.first().copied() else { return };
+        let mut parent = 0;
+        loop {
+            let left = 2 * parent + 1;
+            let Some(mut least) = heap.get(left).copied() else { return };
+            let mut child = left;
+            if let Some(right) = heap.get(left + 1).filter(|right| **right < least) {
+                (least, child) = (*right, left + 1);
+            }
+            if entry <= least {
+                return;
+            }
+            heap.swap(parent, child);
+            parent = child;
+        }
     }
 }
 
-impl<'i> Source<'i> {
-    /// The same source with these rules left.
-    fn with(self, left: &'i [u32]) -> Self {
+/// What the rule at this position makes of the request.
+fn ask_at<R: Request>(
+    rules: &[Rule],
+    position: u32,
+    facts: &mut Facts<'_, '_, R>,
+) -> Option<Found> {
+    ask(rules.get(position as usize)?, position as usize, facts)
+}
+
+/// Those of ascending positions that are not before this one.
+fn not_before(from: u32, positions: &[u32]) -> &[u32] {
+    let asked = positions.partition_point(|position| *position < from);
+    positions.get(asked..).unwrap_or_default()
+}
+
+impl Source<'_> {
+    /// The position of the next candidate.
+    fn next(&self) -> Option<u32> {
         match self {
-            Self::Rules(_) => Self::Rules(left),
-            Self::Unread(group, _) => Self::Unread(group, left),
-            Self::Groups(groups) => Self::Groups(groups),
+            Self::Rules(positions) | Self::Unread(_, positions) => positions.first().copied(),
+            Self::Groups(groups) => groups.first().and_then(Group::first),
         }
     }
 }
@@ -173,14 +233,16 @@ mod tests {
     #[test]
     fn candidates_come_in_ascending_order() {
         let lists: [&[u32]; 5] = [&[3, 9], &[], &[1, 4, 7], &[2], &[0, 8]];
-        let mut frontier = Frontier { heap: SmallVec::new() };
+        let mut frontier = Frontier { heap: SmallVec::new(), sources: SmallVec::new() };
         for list in lists {
             frontier.add_rules(list);
         }
         let mut seen = Vec::new();
-        while let Some((position, Source::Rules(list))) = frontier.pop() {
+        while let Some((position, place)) = frontier.top() {
             seen.push(position);
-            frontier.add_rules(&list[1..]);
+            let source = frontier.sources[place];
+            let Source::Rules(list) = source else { panic!("rules") };
+            frontier.advance(source, &list[1..]);
         }
         assert_eq!(seen, [0, 1, 2, 3, 4, 7, 8, 9]);
     }

@@ -32,8 +32,17 @@ impl Bounds {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        let mut ladders =
+            [&self.versions, &self.as_versions, &self.as_decimals].into_iter().flatten();
+        ladders.all(|ladder| ladder.bounds.is_empty())
+    }
+
     /// Visits the rules that are filed under the bounds that admit a value, list by list.
     pub(super) fn visit<'i>(&'i self, value: &[u8], mut found: impl FnMut(&'i [u32])) {
+        if self.is_empty() {
+            return;
+        }
         let others =
             if Bound::is_version_value(value) { &self.as_versions } else { &self.as_decimals };
         for ladder in self.versions.iter().chain(others) {

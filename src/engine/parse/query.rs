@@ -108,7 +108,10 @@ fn needs_decoding(text: &[u8]) -> bool {
 }
 
 fn decodes_to(encoded: &[u8], name: &[u8]) -> bool {
-    if needs_decoding(encoded) {
+    if encoded.len() < name.len() {
+        // Decoding makes no text longer.
+        false
+    } else if needs_decoding(encoded) {
         Decoder(encoded).eq(name.iter().copied())
     } else {
         encoded == name
