@@ -5,8 +5,9 @@
 //! half a surrogate pair is no fault, nesting may be as deep as the text is long.
 
 mod nesting;
+mod pass;
 
-use nesting::{Container, Nesting};
+use pass::{From, is_blank, is_plain};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -89,7 +90,7 @@ impl<'t> Reader<'t> {
         let mut is_escaped = false;
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            let plain = rest.iter().position(|byte| !is_plain(*byte));
             self.at += plain.unwrap_or(rest.len());
             match self.text.get(self.at) {
                 Some(b'"') => break,
@@ -127,18 +128,18 @@ impl<'t> Reader<'t> {
     pub(crate) fn number(&mut self) -> Result<&'t [u8], Fault> {
         self.peek();
         let start = self.at;
-        self.pass(b'-');
+        self.take(b'-');
         // A leading zero stands alone.
-        if !self.pass(b'0') {
+        if !self.take(b'0') {
             self.digits()?;
         }
         if matches!(self.text.get(self.at), Some(b'.' | b'e' | b'E')) {
-            if self.pass(b'.') {
+            if self.take(b'.') {
                 self.digits()?;
             }
-            if self.pass(b'e') || self.pass(b'E') {
-                if !self.pass(b'+') {
-                    self.pass(b'-');
+            if self.take(b'e') || self.take(b'E') {
+                if !self.take(b'+') {
+                    self.take(b'-');
                 }
                 self.digits()?;
             }
@@ -217,53 +218,32 @@ impl<'t> Reader<'t> {
 
     /// Passes over a value, whatever it is; where it stands in the text.
     pub(crate) fn skip(&mut self) -> Result<Range<usize>, Fault> {
-        let start = self.start();
-        let mut nesting = Nesting::default();
-        // The innermost container.
-        let mut inside = None;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.text()?;
-                }
-                Some(b'-' | b'0'..=b'9') => {
-                    self.number()?;
-                }
-                Some(b'[') => {
-                    self.at += 1;
-                    if self.peek() != Some(b']') {
-                        nesting.push(Container::List);
-                        inside = Some(Container::List);
-                        continue;
-                    }
-                    self.at += 1;
-                }
-                Some(b'{') => {
-                    if self.member(true)?.is_some() {
-                        nesting.push(Container::Object);
-                        inside = Some(Container::Object);
-                        continue;
-                    }
-                }
-                Some(b'n') => self.word("null")?,
-                Some(b't') => self.word("true")?,
-                Some(b'f') => self.word("false")?,
-                _ => return Err(self.fault("expected value")),
-            }
-            // A value has ended, and with it perhaps those that it is the last of.
-            loop {
-                let has_more = match inside {
-                    None => return Ok(start..self.at),
-                    Some(Container::List) => self.element(false)?,
-                    Some(Container::Object) => self.member(false)?.is_some(),
-                };
-                if has_more {
-                    break;
-                }
-                nesting.pop();
-                inside = nesting.top();
+        let kind = self.kind()?;
+        let start = self.at;
+        match kind {
+            Kind::Null => self.word("null")?,
+            Kind::True => self.word("true")?,
+            Kind::False => self.word("false")?,
+            Kind::Number => drop(self.number()?),
+            Kind::Text => drop(self.text()?),
+            Kind::List | Kind::Object => {
+                self.at += 1;
+                self.pass(if kind == Kind::List { From::List } else { From::Object })?;
             }
         }
+        Ok(start..self.at)
+    }
+
+    /// Passes over the rest of a list, from behind one of its elements.
+    pub(crate) fn skip_elements(&mut self) -> Result<(), Fault> {
+        self.pass(From::Element)
+    }
+
+    fn pass(&mut self, from: From) -> Result<(), Fault> {
+        let end = pass::over(self.text.get(self.at..).unwrap_or_default(), from);
+        let (Ok(passed) | Err(passed)) = end;
+        self.at += passed;
+        end.map(drop).map_err(|_| self.fault("no value, or one that does not end"))
     }
 
     /// Refuses anything behind the value.
@@ -295,7 +275,7 @@ impl<'t> Reader<'t> {
     }
 
     #[inline(always)]
-    fn pass(&mut self, byte: u8) -> bool {
+    fn take(&mut self, byte: u8) -> bool {
         let is_there = self.text.get(self.at) == Some(&byte);
         self.at += usize::from(is_there);
         is_there
@@ -363,22 +343,25 @@ fn hex(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((number, behind))
 }
 
-/// A value's text without the blanks between its pieces.
-pub(crate) fn compact(text: &[u8]) -> Vec<u8> {
+/// A value's text without the blanks between its pieces; as it is where it has none anywhere.
+pub(crate) fn compact(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| is_blank(*byte)) {
+        return Cow::Borrowed(text);
+    }
     let mut compact = Vec::with_capacity(text.len());
     let mut in_string = false;
     let mut is_escaped = false;
     for byte in text {
-        if !in_string && matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+        if !in_string && is_blank(*byte) {
             continue;
         }
         if *byte == b'"' && !is_escaped {
             in_string = !in_string;
         }
-        is_escaped = in_string && *byte == b'\\' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
         compact.push(*byte);
     }
-    compact
+    Cow::Owned(compact)
 }
 
 #[cfg(test)]
@@ -430,6 +413,9 @@ mod tests {
             ("\"\n\"", 1),
             ("\"\\x\"", 2),
             ("\"\\u12g4\"", 2),
+            ("[\"\\u12g4\"]", 6),
+            ("[nul]", 4),
+            ("[01]", 2),
             ("[1,]", 3),
             ("[1 2]", 3),
             ("{\"a\"}", 4),
@@ -470,7 +456,7 @@ mod tests {
             let read = Reader::new(text.as_bytes()).text().expect(text).bytes().into_owned();
             assert_eq!(read, bytes, "{text}");
         }
-        assert_eq!(compact(br#" { "a b" : [ 1 , "\" x" ] } "#), br#"{"a b":[1,"\" x"]}"#);
+        assert_eq!(*compact(br#" { "a b" : [ 1 , "\" x" ] } "#), *br#"{"a b":[1,"\" x"]}"#);
     }
 
     proptest! {

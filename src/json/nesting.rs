@@ -1,46 +1,39 @@
 //! What a place in a text stands in: one bit a level.
 
-use smallvec::SmallVec;
-
-/// What holds other values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Container {
-    List,
-    Object,
-}
-
 /// The containers around a place, the innermost on top.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
     depth: usize,
-    /// Whether a level is an object.
-    bits: SmallVec<[u64; 2]>,
+    /// Whether a level is an object: the innermost in the lowest bit.
+    bits: u64,
+    /// The bits of the levels further out, 64 in each.
+    outer: Vec<u64>,
 }
 
 impl Nesting {
-    pub(super) fn push(&mut self, container: Container) {
-        let (word, bit) = place(self.depth);
-        if word == self.bits.len() {
-            self.bits.push(0);
+    pub(super) fn push(&mut self, is_object: bool) {
+        if self.depth.is_multiple_of(64) && self.depth > 0 {
+            self.outer.push(self.bits);
         }
-        if let Some(bits) = self.bits.get_mut(word) {
-            *bits = *bits & !bit | if container == Container::Object { bit } else { 0 };
-        }
+        self.bits = self.bits << 1 | u64::from(is_object);
         self.depth += 1;
     }
 
-    pub(super) fn pop(&mut self) {
+    /// Leaves the innermost; whether it was the last.
+    pub(super) fn pop(&mut self) -> bool {
+        self.bits >>= 1;
         self.depth = self.depth.saturating_sub(1);
+        if self.depth.is_multiple_of(64) {
+            match self.outer.pop() {
+                Some(bits) => self.bits = bits,
+                None => return true,
+            }
+        }
+        false
     }
 
-    pub(super) fn top(&self) -> Option<Container> {
-        let (word, bit) = place(self.depth.checked_sub(1)?);
-        let is_object = self.bits.get(word)? & bit != 0;
-        Some(if is_object { Container::Object } else { Container::List })
+    /// Whether the innermost is an object.
+    pub(super) fn is_object(&self) -> bool {
+        self.bits & 1 == 1
     }
-}
-
-/// The word of a level and its bit there.
-fn place(level: usize) -> (usize, u64) {
-    (level / 64, 1 << (level % 64))
 }

@@ -28,6 +28,8 @@ struct Step {
     parent: usize,
     /// The next steps by the name of a field: the shorter first, and then by their bytes.
     next: Box<[(Box<[u8]>, usize)]>,
+    /// Where in `next` the names of each [`bucket`] begin, up to one more than the last.
+    buckets: Box<[usize]>,
     /// Those of them whose name is the index of an element as it is usually written, ascending.
     elements: Box<[(usize, usize)]>,
     /// Whether a key ends here.
@@ -60,6 +62,9 @@ impl Keys {
             };
             let named = group.iter().map(|(_, name, next)| (name.as_bytes().into(), *next));
             step.next = named.collect();
+            let last = group.last().map_or(0, |(_, name, _)| bucket(name.as_bytes()));
+            let begin = |least| step.next.partition_point(|(name, _)| bucket(name) < least);
+            step.buckets = (0..=last + 1).map(begin).collect();
             // In this order of names numbers ascend.
             let numbered = group.iter().filter_map(|(_, name, next)| Some((index(name)?, *next)));
             step.elements = numbered.collect();
@@ -84,32 +89,35 @@ impl Keys {
 
     /// The step behind another, if keys lead there.
     fn next(&self, step: usize, name: &[u8]) -> Option<usize> {
-        let next = &self.steps.get(step)?.next;
+        let Step { next, buckets, .. } = self.steps.get(step)?;
+        let [begin, end, ..] = buckets.get(bucket(name)..)? else { return None };
+        let alike = next.get(*begin..*end)?;
         let order = |known: &[u8]| known.len().cmp(&name.len()).then_with(|| known.cmp(name));
-        let at = next.binary_search_by(|(known, _)| order(known)).ok()?;
-        next.get(at).map(|(_, step)| *step)
+        let at = alike.binary_search_by(|(known, _)| order(known)).ok()?;
+        alike.get(at).map(|(_, step)| *step)
     }
 
-    /// The same for an element of a list.
-    fn element(&self, step: usize, index: usize) -> Option<usize> {
-        let elements = &self.steps.get(step)?.elements;
-        if elements.last()?.0 < index {
-            return None;
+    /// The same for an element of a list; an error where neither it nor a later one is asked for.
+    fn element(&self, step: usize, index: usize) -> Result<Option<usize>, ()> {
+        let elements = &self.steps.get(step).ok_or(())?.elements;
+        if elements.last().is_none_or(|(last, _)| *last < index) {
+            return Err(());
         }
-        let at = elements.binary_search_by_key(&index, |(known, _)| *known).ok()?;
-        elements.get(at).map(|(_, step)| *step)
+        let at = elements.binary_search_by_key(&index, |(known, _)| *known).ok();
+        Ok(at.and_then(|at| elements.get(at)).map(|(_, step)| *step))
     }
 
     /// The fields of a form that are asked for, each by its first occurrence.
     pub(super) fn find_in_form(&self, form: &[u8]) -> Fields {
         let longest = self.steps.first().and_then(|top| top.next.last());
         let longest = longest.map_or(0, |(name, _)| name.len());
-        let mut fields = Fields { values: Vec::new() };
+        let mut fields = Fields { values: vec![None; self.steps.len()] };
         query::each_field(form, longest, |name, value| {
             if let Some(step) = self.next(0, name)
-                && let Err(at) = fields.values.binary_search_by_key(&step, |(known, _)| *known)
+                && let Some(first) = fields.values.get_mut(step)
+                && first.is_none()
             {
-                fields.values.insert(at, (step, value));
+                *first = Some(value);
             }
         });
         fields
@@ -119,8 +127,7 @@ impl Keys {
     pub(super) fn field(&self, fields: &Fields, number: usize) -> Option<Range<usize>> {
         let at = self.keys.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         let (_, key) = self.keys.get(at)?;
-        let at = fields.values.binary_search_by_key(&key.whole, |(step, _)| *step).ok()?;
-        fields.values.get(at).map(|(_, value)| value.clone())
+        fields.values.get(key.whole)?.clone()
     }
 
     /// Finds all keys in a body.
@@ -161,16 +168,21 @@ impl Keys {
     }
 }
 
+/// Names of one length are looked for together, and all long ones.
+fn bucket(name: &[u8]) -> usize {
+    name.len().min(31)
+}
+
 /// The index of an element, as it is usually written.
 fn index(name: &str) -> Option<usize> {
     let is_usual = name == "0" || !name.starts_with(['0', '+']);
     name.parse().ok().filter(|_| is_usual)
 }
 
-/// What was found in a form: values by the steps of their names, ascending.
+/// What was found in a form: values by the steps of their names.
 #[derive(Debug)]
 pub(super) struct Fields {
-    values: Vec<(usize, Range<usize>)>,
+    values: Vec<Option<Range<usize>>>,
 }
 
 /// What was found in a body.
@@ -206,68 +218,67 @@ struct Open {
 
 impl Search<'_, '_> {
     fn run(&mut self) -> Result<(), Fault> {
-        self.value(Some(0))?;
-        while let Some(open) = self.open.pop() {
-            self.go_on(open)?;
+        let mut inner = self.value(0)?;
+        while let Some(open) = inner.take().or_else(|| self.open.pop()) {
+            inner = self.go_on(open)?;
         }
         self.reader.end()
     }
 
-    /// Reads on in a container, up to the next one that keys lead into.
-    fn go_on(&mut self, mut open: Open) -> Result<(), Fault> {
+    /// Reads on in a container: to its end, or up to the next one that keys lead into.
+    fn go_on(&mut self, mut open: Open) -> Result<Option<Open>, Fault> {
         loop {
             let next = match &mut open.next {
-                Some(index) => {
-                    if !self.reader.element(*index == 0)? {
+                Some(index) => match self.keys.element(open.step, *index) {
+                    Ok(next) => {
+                        if !self.reader.element(*index == 0)? {
+                            break;
+                        }
+                        *index += 1;
+                        next
+                    }
+                    // There is one that is asked for, so that this is not the beginning.
+                    Err(()) => {
+                        self.reader.skip_elements()?;
                         break;
                     }
-                    let next = self.keys.element(open.step, *index);
-                    *index += 1;
-                    next
-                }
+                },
                 None => {
-                    let is_first = open.start == self.reader.start();
+                    let is_first = open.start == self.reader.place();
                     let Some(name) = self.reader.member(is_first)? else { break };
                     self.keys.next(open.step, &name.bytes())
                 }
             };
-            if next.is_none() {
+            let Some(next) = next else {
                 self.reader.skip()?;
                 continue;
+            };
+            if let Some(inner) = self.value(next)? {
+                self.open.push(open);
+                return Ok(Some(inner));
             }
-            let depth = self.open.len();
-            self.open.push(open);
-            self.value(next)?;
-            if self.open.len() > depth + 1 {
-                return Ok(());
-            }
-            let Some(back) = self.open.pop() else { return Ok(()) };
-            open = back;
         }
         self.found(open.step, open.start..self.reader.place());
-        Ok(())
+        Ok(None)
     }
 
-    /// Comes to a value, at a step or at none: it is passed over, or opened.
-    fn value(&mut self, step: Option<usize>) -> Result<(), Fault> {
-        let Some(step) = step else { return self.reader.skip().map(drop) };
+    /// Comes to a value at a step: it is passed over, or to be gone on in.
+    fn value(&mut self, step: usize) -> Result<Option<Open>, Fault> {
         self.time += 1;
         if let Some(mark) = self.marks.get_mut(step) {
             *mark = Mark { entered: self.time, value: None };
         }
-        let leads_on = self.keys.steps.get(step).is_some_and(|step| !step.next.is_empty());
+        let leads_on = |way: fn(&Step) -> bool| self.keys.steps.get(step).is_some_and(way);
         let next = match self.reader.kind()? {
-            Kind::Object if leads_on => None,
-            Kind::List if leads_on => Some(0),
+            Kind::Object if leads_on(|step| !step.next.is_empty()) => None,
+            Kind::List if leads_on(|step| !step.elements.is_empty()) => Some(0),
             _ => {
                 let range = self.reader.skip()?;
                 self.found(step, range);
-                return Ok(());
+                return Ok(None);
             }
         };
-        let start = self.reader.start();
-        self.open.push(Open { step, start, next });
-        Ok(())
+        Ok(Some(Open { step, start: self.reader.place(), next }))
     }
 
     fn found(&mut self, step: usize, value: Range<usize>) {

@@ -119,7 +119,10 @@ fn json_value(body: &[u8], range: Range<usize>) -> Option<Parameter> {
             }
             Cow::Owned(decoded) => Parameter::Decoded(decoded),
         },
-        b'{' | b'[' => Parameter::Decoded(json::compact(text)),
+        b'{' | b'[' => match json::compact(text) {
+            Cow::Borrowed(_) => Parameter::AsSent(range),
+            Cow::Owned(compact) => Parameter::Decoded(compact),
+        },
         _ => Parameter::AsSent(range),
     })
 }

@@ -77,7 +77,9 @@ pub(crate) fn each_field(form: &[u8], longest: usize, mut each: impl FnMut(&[u8]
                     equals = Some(at);
                     break;
                 }
-                b'%' | b'+' => is_encoded = true,
+                b'+' => is_encoded = true,
+                // Broken escapes stand for themselves, and are cheaper to write.
+                b'%' if !is_encoded => is_encoded = is_escape(form, at),
                 _ => {}
             }
             at += 1;
@@ -101,6 +103,12 @@ pub(crate) fn each_field(form: &[u8], longest: usize, mut each: impl FnMut(&[u8]
         }
         at += 1;
     }
+}
+
+/// Whether the `%` at a place begins an escape.
+fn is_escape(form: &[u8], at: usize) -> bool {
+    let digits = form.get(at + 1..at + 3).unwrap_or_default();
+    digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn needs_decoding(text: &[u8]) -> bool {
