@@ -156,9 +156,9 @@ macro_rules! object {
                 at: &mut $crate::config::report::Cursor<'v>,
             ) -> Self {
                 use $crate::config::read;
-                let accepted = concat!("an object (", $(stringify!($field), ", ",)* "…)");
-                let accepted = accepted.replace(", …", "");
-                let Some(object) = read::as_object(value, &accepted, at) else {
+                let Some(object) = value.as_object() else {
+                    let accepted = format!("an object ({})", Self::FIELDS.join(", "));
+                    read::mismatch(value, &accepted, at);
                     return Self::default();
                 };
                 read::refuse_unknown(object, Self::FIELDS, at);
