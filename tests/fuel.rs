@@ -559,6 +559,18 @@ fn no_configuration_is_dear() {
     let ids: Vec<String> =
         (0..10_000).map(|n| format!(r#"{{"id":"somebody-{n}","value":""}}"#)).collect();
     let values: Vec<String> = (0..1_400_000).map(|n| format!("{n:x}")).collect();
+    // A stored list of 5 MB that every rule refers to.
+    let referring = |location: &str, item: &str| {
+        let rule = format!(
+            r#"{{"condition":{{"{location}":{{{item},"global_config_id":"l"}}}},"upstream":[{{}}]}}"#
+        );
+        let stored: Vec<String> = (0..700_000).map(|n| format!("V{n:x}")).collect();
+        format!(
+            r#"{{"rules":[{}],"global_configs":[{{"id":"l","value":"{}"}}]}}"#,
+            many(&rule, 10_000),
+            stored.join(",")
+        )
+    };
     let large_patterns = |n: usize| {
         format!(
             r#"{{"condition":{{"header":{{"key":"h{}","operator":"regex","value":"{n}(a|b|c){{200}}d"}}}},"upstream":[{{}}]}}"#,
@@ -597,6 +609,8 @@ fn no_configuration_is_dear() {
                 values.join(",")
             ),
         ),
+        ("a shared list of hosts", referring("system", r#""key":"domain","operator":"in""#)),
+        ("a shared value", referring("header", r#""key":"a","operator":"eq""#)),
         ("large patterns", format!(r#"{{"rules":[{}]}}"#, large_patterns.join(","))),
     ];
     let mut dear = Vec::new();

@@ -1,7 +1,7 @@
 //! What is wrong with a file, laid out like a compiler's messages.
 
 use super::source::{Position, Source, Span};
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 use std::ops::Range;
 use tse_route::config::Severity;
@@ -57,14 +57,23 @@ impl Diagnostic {
             Some(path) => format!("{path}: {said}"),
         };
         let (line_start, line) = source.line(self.span.start);
-        let line_number = source.position(self.span.start).line;
+        let at = source.position(self.span.start);
         let start = (self.span.start - line_start).min(line.len());
         let end = (self.span.end.saturating_sub(line_start)).clamp(start, line.len());
-        let snippet = Snippet::source(line)
-            .line_start(line_number)
-            .path(source.name.as_str())
-            .annotation(AnnotationKind::Primary.span(start..end));
-        let mut group = level.primary_title(title).element(snippet);
+        // A file may be a single line.
+        let shown = around(line, start);
+        let marked = start - shown.start..end.min(shown.end) - shown.start;
+        let snippet = Snippet::source(line.get(shown.clone()).unwrap_or_default())
+            .line_start(at.line)
+            .annotation(AnnotationKind::Primary.span(marked));
+        let titled = level.primary_title(title);
+        let mut group = match shown == (0..line.len()) {
+            true => titled.element(snippet.path(source.name.as_str())),
+            // The column in the piece would be told.
+            false => titled
+                .element(Origin::path(source.name.as_str()).line(at.line).char_column(at.column))
+                .element(snippet),
+        };
         if let Some(subject) = &self.subject {
             group = group.element(Level::NOTE.message(format!("in {subject}")));
         }
@@ -87,6 +96,16 @@ impl Diagnostic {
             "message": self.message,
         })
     }
+}
+
+/// The part of a line that is shown: all of it, unless it is very long.
+fn around(line: &str, at: usize) -> Range<usize> {
+    const LONGEST: usize = 1_000;
+    const AROUND: usize = 100;
+    if line.len() <= LONGEST {
+        return 0..line.len();
+    }
+    line.floor_char_boundary(at.saturating_sub(AROUND))..line.ceil_char_boundary(at + AROUND)
 }
 
 /// The word for programs.
@@ -116,7 +135,18 @@ fn parts(message: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::parts;
+    use super::{Diagnostic, parts};
+    use crate::source::Source;
+
+    #[test]
+    fn of_a_long_line_the_part_around_is_shown() {
+        let text = format!("{}é\"bad\"{}", "x".repeat(100_000), "y".repeat(100_000));
+        let at = text.find("\"bad\"").expect("it");
+        let source = Source::new("a.json", text);
+        let shown = Diagnostic::error(at..at + 5, "wrong".to_owned()).human(&source);
+        assert!(shown.contains("a.json:1:100002") && shown.contains("\"bad\""), "{shown}");
+        assert!(shown.len() < 1_000, "{}", shown.len());
+    }
 
     #[test]
     fn messages_are_taken_apart() {

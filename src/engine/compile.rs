@@ -57,6 +57,9 @@ fn number_breakers(rules: &mut [Rule]) -> usize {
     })
 }
 
+/// The most bytes of stored values that items compare with as one, counted with each such item.
+const MAX_COPIED: usize = 16 << 20;
+
 /// Lists that several items share are compiled once.
 type Shared<T> = HashMap<(Box<str>, Attribute), Arc<T>>;
 
@@ -68,6 +71,8 @@ struct Compiler<'c> {
     addresses: Shared<Addresses>,
     workshop: Workshop,
     patterns: Patterns,
+    /// The bytes of stored values that items compare with as one.
+    copied: usize,
     /// Whether the rule at hand counts.
     is_enabled: bool,
 }
@@ -109,6 +114,7 @@ impl<'c> Compiler<'c> {
             .map(|global| (global.id.0.as_str(), (global.value.0.as_str(), global.delimiter)))
             .collect();
         Self {
+            copied: 0,
             global_configs,
             attributes: Vec::new(),
             positions: HashMap::new(),
@@ -270,6 +276,25 @@ impl<'c> Compiler<'c> {
             .as_ref()
             .and_then(|id| self.global_configs.get(id.0.as_str()).copied());
         let (raw, delimiter) = global.or(own).unwrap_or_default();
+        let is_list = matches!(item.operator, O::In | O::NotIn);
+        let shared = item.global_config_id.as_ref().filter(|_| is_list);
+        let shared = shared.map(|id| (id.0.as_str().into(), attribute.clone()));
+        if let Some(test) = shared.as_ref().and_then(|key| self.shared(key)) {
+            return Some((test, item.operator == O::NotIn));
+        }
+        if global.is_some() && !is_list {
+            self.copied = self.copied.saturating_add(raw.len());
+            if self.copied > MAX_COPIED {
+                at.field("global_config_id", |at| {
+                    at.error(format!(
+                        "found a value of {} bytes; accepted are at most {MAX_COPIED} bytes in all, \
+                         counted with each item that compares with a stored value as one",
+                        raw.len()
+                    ));
+                });
+                return None;
+            }
+        }
         let value = attribute.normalised(raw);
         let bytes = || Box::<[u8]>::from(value.as_bytes());
         let is_address = *attribute == Attribute::ClientIp;
@@ -284,7 +309,7 @@ impl<'c> Compiler<'c> {
             O::Lt => Bound::compile(Relation::Less, value.as_bytes()).map(Test::Ordered),
             O::Le => Bound::compile(Relation::LessOrEqual, value.as_bytes()).map(Test::Ordered),
             O::Regex | O::NotRegex => self.pattern(attribute, raw).map(Test::Search),
-            O::In | O::NotIn => self.list(attribute, item, &value, delimiter, at),
+            O::In | O::NotIn => self.list(attribute, item, shared, (&value, delimiter), at),
             O::Prefix => Ok(Test::Prefix(bytes())),
             O::Suffix => Ok(Test::Suffix(bytes())),
             O::Contains | O::NotContains => {
@@ -323,24 +348,20 @@ impl<'c> Compiler<'c> {
         Ok(self.patterns.add(attribute, text))
     }
 
+    /// A stored list that another item has had already: thousands may share a list of thousands.
+    fn shared(&self, key: &(Box<str>, Attribute)) -> Option<Test> {
+        let list = self.lists.get(key).map(|list| Test::In(Arc::clone(list)));
+        list.or_else(|| self.addresses.get(key).map(|set| Test::Address(Arc::clone(set))))
+    }
+
     fn list(
         &mut self,
         attribute: &Attribute,
         item: &config::Item,
-        value: &str,
-        delimiter: Option<Delimiter>,
+        shared: Option<(Box<str>, Attribute)>,
+        (value, delimiter): (&str, Option<Delimiter>),
         at: &mut Cursor<'_>,
     ) -> Result<Test, String> {
-        let shared =
-            item.global_config_id.as_ref().map(|id| (id.0.as_str().into(), attribute.clone()));
-        if let Some(key) = &shared {
-            // Thousands of items may share a list of thousands.
-            let list = self.lists.get(key).map(|list| Test::In(Arc::clone(list)));
-            let addresses = self.addresses.get(key).map(|set| Test::Address(Arc::clone(set)));
-            if let Some(test) = list.or(addresses) {
-                return Ok(test);
-            }
-        }
         let entries: Vec<_> = match &item.listed {
             Some(listed) => listed.iter().map(|entry| attribute.normalised(entry)).collect(),
             None => split_list(value, delimiter).map(Into::into).collect(),

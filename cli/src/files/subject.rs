@@ -10,6 +10,9 @@ use tse_route::Loaded;
 use tse_route::config::{self, HostChoice, RouteBy, Severity, quote};
 use tse_route::engine;
 
+/// So much work goes into looking for requests that rules match; the rules behind it go without.
+const MOST_WORK: usize = 8_000_000;
+
 /// A configuration, where it stands, and what is known of its gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
@@ -211,7 +214,12 @@ impl Subject {
         if !loaded.report.is_usable() {
             return;
         }
+        let mut work = MOST_WORK;
         for (position, rule) in loaded.table.rules().iter().enumerate() {
+            work = work.saturating_sub(witness::work(&loaded.config, rule.index()));
+            if work == 0 {
+                break;
+            }
             let path = format!("rules[{}].condition", rule.index());
             let is_explained = |diagnostic: &Diagnostic| {
                 diagnostic.path.as_ref().is_some_and(|place| place.starts_with(&path))

@@ -4,6 +4,7 @@ use super::node::{Entry, Kind, Node, Style};
 use super::{Span, SyntaxFault};
 use jsonc_parser::ast::{self, ObjectPropName};
 use serde_json::Value;
+use tse_route::config::MAX_FAULTS;
 
 /// Reads JSON. serde_json judges the text, because it is what the filter reads with; the other
 /// parser, which accepts more, only tells the places.
@@ -68,7 +69,7 @@ fn convert(value: ast::Value<'_>, faults: &mut Vec<SyntaxFault>) -> Node {
                 let value = convert(property.value, faults);
                 if seen.insert(key.clone()) {
                     entries.push(Entry { key, key_span, value });
-                } else {
+                } else if faults.len() < MAX_FAULTS {
                     faults.push(super::yaml::duplicate(&key, key_span));
                 }
             }

@@ -2,9 +2,10 @@
 
 use super::node::{Entry, Kind, Node, Style};
 use super::{DEEPEST, Span, SyntaxFault};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Number, Value};
+use tse_route::config::MAX_FAULTS;
 
 /// The most nodes of a text with its aliases written out.
 const MOST_NODES: usize = 2_000_000;
@@ -105,7 +106,7 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<(String, Span)> },
+    Map { entries: Vec<Entry>, names: HashSet<String>, key: Option<(String, Span)> },
 }
 
 impl Reader {
@@ -132,9 +133,11 @@ impl Reader {
             Event::SequenceStart(anchor, _) => {
                 self.open(span.start, anchor, Content::List(Vec::new()))
             }
-            Event::MappingStart(anchor, _) => {
-                self.open(span.start, anchor, Content::Map { entries: Vec::new(), key: None })
-            }
+            Event::MappingStart(anchor, _) => self.open(
+                span.start,
+                anchor,
+                Content::Map { entries: Vec::new(), names: HashSet::new(), key: None },
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.close(span.end),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
@@ -180,10 +183,12 @@ impl Reader {
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.finished = Some(node),
             Some(Content::List(elements)) => elements.push(node),
-            Some(Content::Map { entries, key }) => match (key.take(), as_key) {
+            Some(Content::Map { entries, names, key }) => match (key.take(), as_key) {
                 (Some((name, key_span)), _) => {
-                    if name != "<<" && entries.iter().any(|entry| entry.key == name) {
-                        self.faults.push(duplicate(&name, key_span));
+                    if name != "<<" && !names.insert(name.clone()) {
+                        if self.faults.len() < MAX_FAULTS {
+                            self.faults.push(duplicate(&name, key_span));
+                        }
                     } else {
                         entries.push(Entry { key: name, key_span, value: node });
                     }
@@ -209,6 +214,7 @@ fn merge(entries: Vec<Entry>) -> Vec<Entry> {
     }
     let (merged, mut own): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.key == "<<");
+    let mut names: HashSet<String> = own.iter().map(|entry| entry.key.clone()).collect();
     for entry in merged {
         let maps = match entry.value.kind {
             Kind::List(elements) => elements,
@@ -218,7 +224,7 @@ fn merge(entries: Vec<Entry>) -> Vec<Entry> {
             Kind::Map(entries) => entries,
             _ => Vec::new(),
         }) {
-            if own.iter().all(|entry| entry.key != inherited.key) {
+            if names.insert(inherited.key.clone()) {
                 own.push(inherited);
             }
         }

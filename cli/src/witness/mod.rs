@@ -60,6 +60,34 @@ pub(crate) fn of(config: &Config, table: &Table, position: usize) -> Option<Samp
     holds(&sample).map(|_| sample)
 }
 
+/// What [`of`] costs at most, in steps of some 10 ns: each item is tried with values of its own on all
+/// items of the rule, for which a body is searched for all that any rule asks of bodies.
+pub(crate) fn work(config: &Config, rule: usize) -> usize {
+    let items = |rule: &config::Rule| -> usize {
+        let locations = rule.condition.iter().flat_map(|condition| &condition.locations);
+        locations.map(|(_, items)| items.as_slice().len()).sum()
+    };
+    let on_body = |rule: &config::Rule| {
+        let locations = rule.condition.iter().flat_map(|condition| &condition.locations);
+        locations.into_iter().any(|(location, _)| *location == Location::Body)
+    };
+    let Some(rule) = config.rules.get(rule) else { return 0 };
+    let own = items(rule);
+    let searched = match on_body(rule) {
+        true => config.rules.iter().map(items).sum(),
+        false => 0,
+    };
+    let stored = config.global_configs.iter().map(|stored| stored.value.0.len() / 64).max();
+    let refers = rule
+        .condition
+        .iter()
+        .flat_map(|condition| &condition.locations)
+        .flat_map(|(_, items)| items.as_slice())
+        .filter(|item| item.global_config_id.is_some())
+        .count();
+    1 + own * (own + searched) + refers * stored.unwrap_or_default()
+}
+
 fn plain() -> Sample {
     Sample {
         method: b"GET".to_vec(),

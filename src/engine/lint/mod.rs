@@ -11,6 +11,9 @@ mod values;
 use super::table::Table;
 use crate::config::{Config, Cursor, Report};
 
+/// So many bytes of stored values are looked at, counted with each item that refers to them.
+const STORED_BYTES: usize = 32 << 20;
+
 /// Adds to the report of a usable configuration what an operator should look at again; `now` is in
 /// milliseconds since the epoch.
 pub fn lint(config: &Config, table: &Table, now: u64, report: Report) -> Report {
@@ -21,6 +24,7 @@ pub fn lint(config: &Config, table: &Table, now: u64, report: Report) -> Report 
     at.field("rules", |at| {
         reach::check(config, table, at);
         upstreams::check(config, at);
+        let mut budget = STORED_BYTES;
         for (index, rule) in config.rules.iter().enumerate() {
             let Some(condition) = &rule.condition else { continue };
             at.element(index, |at| {
@@ -28,7 +32,7 @@ pub fn lint(config: &Config, table: &Table, now: u64, report: Report) -> Report 
                     for (location, items) in &condition.locations {
                         at.field(location.word(), |at| {
                             items.visit(at, |item, at| {
-                                values::check(*location, item, config, at);
+                                values::check(*location, item, config, &mut budget, at);
                                 patterns::check(*location, item, at);
                             });
                         });

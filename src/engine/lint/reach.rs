@@ -9,6 +9,8 @@ use crate::engine::table::Table;
 
 /// Up to so many rules each is compared with each.
 const MOST_COMPARED: usize = 2_000;
+/// So many pairs of items are compared in all.
+const MOST_PAIRS: usize = 4_000_000;
 /// Up to so many items of a rule each is compared with each.
 const MOST_ITEMS: usize = 200;
 
@@ -17,6 +19,7 @@ pub(super) fn check<'c>(config: &'c Config, table: &Table, at: &mut Cursor<'c>) 
     let demands: Vec<Demand<'_>> =
         table.rules.iter().map(|rule| Demand::of(rule, &table.attributes)).collect();
     let first_always = demands.iter().position(|demand| demand.items.is_empty());
+    let mut pairs = MOST_PAIRS;
     for (position, (rule, demand)) in table.rules.iter().zip(&demands).enumerate() {
         let is_impossible = config
             .rules
@@ -25,7 +28,11 @@ pub(super) fn check<'c>(config: &'c Config, table: &Table, at: &mut Cursor<'c>) 
         let earlier = match first_always.filter(|first| *first < position) {
             Some(first) => Some(first),
             None if position < MOST_COMPARED && !is_impossible => {
-                demands.iter().take(position).position(|earlier| earlier.covers(demand))
+                demands.iter().take(position).position(|earlier| {
+                    let count = earlier.items.len().saturating_mul(demand.items.len());
+                    pairs = pairs.saturating_sub(count);
+                    pairs > 0 && earlier.covers(demand)
+                })
             }
             None => None,
         };

@@ -53,7 +53,15 @@ const METHODS: &[&str] = &[
 ];
 
 /// Checks one item, with the cursor at it.
-pub(super) fn check(location: Location, item: &Item, config: &Config, at: &mut Cursor<'_>) {
+///
+/// `budget` is how many bytes of stored values are looked at yet: thousands of items may share them.
+pub(super) fn check(
+    location: Location,
+    item: &Item,
+    config: &Config,
+    budget: &mut usize,
+    at: &mut Cursor<'_>,
+) {
     let attribute = Attribute::of(location, item);
     match (&attribute, &item.key) {
         (Attribute::Body(Some(_)), Some(key)) => at.field("key", |at| key_of_body(key, at)),
@@ -69,7 +77,7 @@ pub(super) fn check(location: Location, item: &Item, config: &Config, at: &mut C
         }
         _ => "never matches",
     };
-    let (values, stored) = values(item, config);
+    let (values, stored) = values(item, config, budget);
     let is_list = matches!(item.operator, Operator::In | Operator::NotIn);
     for (index, value) in values.into_iter().enumerate() {
         let message = match doubt(&attribute, item.operator, value) {
@@ -114,11 +122,17 @@ fn one_of_a_list(item: &Item, at: &mut Cursor<'_>) {
 }
 
 /// What an item compares with, and whether that stands in a stored list.
-fn values<'c>(item: &'c Item, config: &'c Config) -> (Vec<&'c str>, bool) {
+fn values<'c>(item: &'c Item, config: &'c Config, budget: &mut usize) -> (Vec<&'c str>, bool) {
     let global = item.global_config_id.as_ref();
     let global = global.and_then(|id| config.global_configs.iter().find(|global| global.id == *id));
     let (value, delimiter): (&str, Option<Delimiter>) = match (global, &item.value) {
-        (Some(global), _) => (&global.value.0, global.delimiter),
+        (Some(global), _) => {
+            let Some(rest) = budget.checked_sub(global.value.0.len()) else {
+                return (Vec::new(), true);
+            };
+            *budget = rest;
+            (&global.value.0, global.delimiter)
+        }
         (None, Some(value)) => (&value.0, item.delimiter),
         (None, None) => ("", None),
     };
