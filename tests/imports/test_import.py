@@ -98,19 +98,21 @@ def send(envoy: Envoy, case: Case, requests: int) -> Counter[tuple[str, bool]]:
     *method, target = case.entry["request"].split(" ")
     url = urlsplit(target)
     headers = [tuple(header.split(": ", 1)) for header in case.entry.get("headers", [])]
-    headers += [("cookie", case.entry["cookie"])] if "cookie" in case.entry else []
     headers += [("host", url.netloc)] if url.netloc else []
     path = url._replace(scheme="", netloc="").geturl()
+    key = case.entry.get("hash", "").removeprefix("cookie ")
     counts: Counter[tuple[str, bool]] = Counter()
     with Connection(envoy.port(case.listener)) as connection:
         for number in range(requests):
-            # A split may go by the client's address, which Envoy always knows: many clients.
+            # A split may go by a cookie or by the client's address, which Envoy always knows: many clients.
             client = f"10.1.{number // 256}.{number % 256}"
+            cookie = case.entry.get("cookie")
             if "hash" not in case.entry:
                 client = case.entry.get("client_ip", client)
-            response = connection.request(
-                method[0] if method else "GET", path, [*headers, ("x-forwarded-for", client)]
-            )
+            elif cookie and cookie.startswith(f"{key}="):
+                cookie = f"{key}={number}"
+            sent = [*headers, ("x-forwarded-for", client), *([("cookie", cookie)] if cookie else [])]
+            response = connection.request(method[0] if method else "GET", path, sent)
             assert response.status == 200, response
             counts[response.body.decode(), response.header("x-kong-route-rule") is not None] += 1
     return counts
