@@ -25,7 +25,7 @@ wasm: toolchain ## Build dist/tse-route.wasm
 	cargo rustc --package tse-route --lib --profile filter --no-default-features --target $(WASM_TARGET) \
 	  -- $(INLINING)
 	@mkdir -p dist
-	@tests/require.sh wasm-opt:binaryen || echo "without wasm-opt the filter works, but is a sixth larger"
+	@tests/require.sh wasm-opt:binaryen || echo "without wasm-opt the filter works, but is an eighth larger"
 	@if command -v wasm-opt >/dev/null; then \
 	  wasm-opt $(WASM_OPT) target/$(WASM_TARGET)/filter/tse_route.wasm -o $(WASM); \
 	else \
