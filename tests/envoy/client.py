@@ -214,8 +214,8 @@ class Load:
     """
 
     def __init__(self, port: int, batch: int = 320, **more: object):
-        # Each so many requests come on connections of their own, and one after the other: Envoy closes a
-        # connection on which answers pile up, which is no failure of what is looked at here.
+        # Each so many requests come on connections of their own, and one after the other: a client that
+        # sends on before it is answered does not know which of its requests a closed connection has lost.
         self._send = lambda: load(port, batch, see=self._see, pipelined=1, **more)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
